@@ -1,0 +1,48 @@
+/** The effective configuration as plain values. How it is read: config-load.ts; every key with its words: options.ts. */
+
+export interface Config {
+  readonly coinbase: CoinbaseConfig
+  readonly ingestion: IngestionConfig
+  readonly etl: EtlConfig
+  readonly storage: StorageConfig
+}
+
+export interface CoinbaseConfig {
+  readonly ws_url: string
+  readonly rest_url: string
+  readonly product_ids: readonly string[] | 'all'
+  readonly channels: readonly string[]
+  /** CDP key name; null for public access. */
+  readonly api_key: string | null
+  /** File with the key's EC private key in PEM; never the secret itself. */
+  readonly api_secret_file: string | null
+}
+
+export interface IngestionConfig {
+  /** Kept for configurations that have it; frames are flushed by time and bytes. */
+  readonly batch_size: number
+  readonly flush_interval_seconds: number
+  readonly enable_fsync: boolean
+  readonly segment_max_mb: number
+  readonly segment_max_seconds: number
+  readonly queue_max_mb: number
+}
+
+export interface EtlConfig {
+  readonly poll_interval_seconds: number
+  readonly compression: 'zstd' | 'snappy' | 'none'
+  readonly delete_after_processing: boolean
+  readonly number_type: 'decimal' | 'double'
+  readonly memory_limit_mb: number
+  /** Keep raw segments, compressed, under raw/archive after conversion. */
+  readonly archive: boolean
+  /** null: for ever. */
+  readonly archive_max_days: number | null
+  readonly archive_max_gb: number | null
+}
+
+export interface StorageConfig {
+  readonly backend: 'local'
+  /** Absolute. */
+  readonly base_dir: string
+}

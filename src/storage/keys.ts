@@ -1,0 +1,93 @@
+/** Names of folders and objects under the base directory or bucket prefix: the only place that builds them. Pure. */
+
+export const rawActive = (venue: string): string => `raw/active/${venue}/`
+export const rawReady = (venue: string): string => `raw/ready/${venue}/`
+export const rawProcessing = (venue: string): string => `raw/processing/${venue}/`
+export const rawRejected = (venue: string): string => `raw/rejected/${venue}/`
+export const rawArchive = (venue: string): string => `raw/archive/${venue}/`
+export const processed = (venue: string): string => `processed/${venue}/`
+export const jobsPrefix = (venue: string): string => `processed/${venue}/_jobs/`
+export const receiptsPrefix = (venue: string): string => `processed/${venue}/_receipts/`
+/** Parts of a later generation wait here until the parts they replace are gone; hidden from globs by its underscore. */
+export const stagingPrefix = (venue: string): string => `processed/${venue}/_staging/`
+
+/** `segment_20251203T14_00001`: UTC hour of opening and a counter from 1 in each hour. A label, not an identity. */
+export function segmentLabel(hour: string, counter: number): string {
+  return `segment_${hour}_${String(counter).padStart(5, '0')}`
+}
+
+/** The hour and counter of a label or of a file name that begins with one; undefined when it is none of ours. */
+export function parseSegmentLabel(
+  name: string,
+): { readonly hour: string; readonly counter: number } | undefined {
+  const match = /^segment_(\d{8}T\d{2})_(\d{5,})(?:\.|$)/.exec(name)
+  return match === null ? undefined : { hour: match[1]!, counter: Number(match[2]) }
+}
+
+export const activeSegmentKey = (venue: string, label: string): string => `${rawActive(venue)}${label}.ndjson`
+export const readySegmentKey = (venue: string, label: string): string => `${rawReady(venue)}${label}.ndjson`
+export const archivedSegmentKey = (
+  venue: string,
+  date: string,
+  label: string,
+  ending: 'zst' | 'gz',
+): string => `${rawArchive(venue)}date=${date}/${label}.ndjson.${ending}`
+
+/** Binds the segment (recorder, n) to its one job; `generation` 1 is the first plan. */
+export function bindingKey(venue: string, recorder: string, n: number, generation: number): string {
+  return `${jobsPrefix(venue)}${recorder}_${n}${generation === 1 ? '' : `.g${generation}`}.json`
+}
+
+export function receiptKey(venue: string, job: string, generation: number): string {
+  return `${receiptsPrefix(venue)}${job}${generation === 1 ? '' : `.g${generation}`}.json`
+}
+
+/** The job and generation a receipt's key names. */
+export function parseReceiptKey(
+  key: string,
+): { readonly job: string; readonly generation: number } | undefined {
+  const match = /\/_receipts\/([A-Za-z0-9_-]+)(?:\.g([1-9]\d*))?\.json$/.exec(key)
+  return match === null
+    ? undefined
+    : { job: match[1]!, generation: match[2] === undefined ? 1 : Number(match[2]) }
+}
+
+export function partitionPrefix(
+  venue: string,
+  table: string,
+  productId: string | null,
+  date: string,
+): string {
+  return `${processed(venue)}${table}/product_id=${productId === null ? '_none' : encodeProductId(productId)}/date=${date}/`
+}
+
+/**
+ * A product id as a folder name. Upper-case letters, digits, `-`, `.` and `_` stand for themselves; every other byte is
+ * percent-encoded, lower case too (file systems that fold case would merge `BTC-12Jun24` and `BTC-12JUN24`), and so is a
+ * leading `_` or `.` and a trailing `.`. Readers that follow Hive decode it again.
+ *
+ * @returns undefined for ids that are empty or longer than 128 bytes encoded: their rows go to `other`, never to a path
+ */
+export function tryEncodeProductId(id: string): string | undefined {
+  const bytes = Buffer.from(id, 'utf8')
+  // A lone surrogate becomes U+FFFD in UTF-8: two ids would share a folder.
+  if (bytes.toString('utf8') !== id) return undefined
+  let encoded = ''
+  for (const byte of bytes) {
+    const char = String.fromCharCode(byte)
+    encoded += /[A-Z0-9._-]/.test(char) ? char : percent(byte)
+  }
+  encoded = encoded.replace(/^[._]/, (c) => percent(c.charCodeAt(0))).replace(/\.$/, percent(0x2e))
+  return encoded === '' || encoded.length > 128 ? undefined : encoded
+}
+
+/** The same for an id already known to have a folder name. */
+export function encodeProductId(id: string): string {
+  const encoded = tryEncodeProductId(id)
+  if (encoded === undefined) throw new RangeError(`product id of ${id.length} characters has no folder name`)
+  return encoded
+}
+
+function percent(byte: number): string {
+  return '%' + byte.toString(16).toUpperCase().padStart(2, '0')
+}
