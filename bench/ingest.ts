@@ -1,0 +1,140 @@
+/**
+ * Durable ingestion against a bare `ws` receiver, in turn, in one run: `node dist/bench/ingest.js [FRAMES] [ROUNDS]`.
+ * The recorder is the real `mdv ingest` process with fsync every 200 ms and the sequence check on; it is done when its
+ * durable counter has passed the last frame, not when it has read it.
+ */
+
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { machine, median, printTable } from './report.ts'
+
+const frames = Math.ceil(Number(process.argv[2] ?? 1_500_000) / 10_000) * 10_000
+const rounds = Number(process.argv[3] ?? 5)
+const frameBytes = 630
+const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
+
+interface Run {
+  readonly framesPerSecond: number
+  readonly cpuSeconds: number
+  readonly peakRssMb: number
+}
+
+/** Calls `take` with each line of JSON a child prints. */
+function onJson(child: ChildProcess, take: (value: Record<string, number>) => void): void {
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    if (line.startsWith('{')) take(JSON.parse(line) as Record<string, number>)
+  })
+}
+
+/** User and system time, and the resident peak, of a live process (Linux; zeros elsewhere). */
+function usage(pid: number): { cpuSeconds: number; peakRssMb: number } {
+  if (process.platform !== 'linux') return { cpuSeconds: 0, peakRssMb: 0 }
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0'
+  return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100, peakRssMb: Number(peak) / 1024 }
+}
+
+async function startSender(): Promise<{ child: ChildProcess; port: number; firstMs: Promise<number> }> {
+  const child = spawn(process.execPath, [script('feed-sender.js'), String(frames), String(frameBytes)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  let sent: (ms: number) => void
+  const firstMs = new Promise<number>((resolve) => (sent = resolve))
+  const port = await new Promise<number>((resolve) => {
+    onJson(child, (value) => {
+      if (value['port'] !== undefined) resolve(value['port'])
+      if (value['first_ms'] !== undefined) sent(value['first_ms'])
+    })
+  })
+  return { child, port, firstMs }
+}
+
+async function measure(
+  start: (port: number) => { child: ChildProcess; done: Promise<number> },
+): Promise<Run> {
+  const sender = await startSender()
+  const receiver = start(sender.port)
+  const [firstMs, doneMs] = await Promise.all([sender.firstMs, receiver.done])
+  const used = usage(receiver.child.pid!)
+  const left = new Promise((resolve) => receiver.child.once('exit', resolve))
+  receiver.child.kill('SIGKILL')
+  sender.child.kill('SIGKILL')
+  await left
+  return { framesPerSecond: (frames / (doneMs - firstMs)) * 1000, ...used }
+}
+
+function bare(port: number): { child: ChildProcess; done: Promise<number> } {
+  const child = spawn(
+    process.execPath,
+    [script('bare-receiver.js'), `ws://127.0.0.1:${port}/`, String(frames)],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  )
+  return {
+    child,
+    done: new Promise((resolve) => onJson(child, (value) => resolve(value['done_ms'] ?? Number.NaN))),
+  }
+}
+
+function recorder(baseDir: string): (port: number) => { child: ChildProcess; done: Promise<number> } {
+  return (port) => {
+    const args = [
+      script('../src/cli/main.js'),
+      'ingest',
+      '--watermark',
+      '--base-dir',
+      baseDir,
+      '--product-ids',
+      'BTC-USD',
+      '--channels',
+      'ticker',
+      '--ws-url',
+      `ws://127.0.0.1:${port}/`,
+      '--rest-url',
+      `http://127.0.0.1:${port}`,
+      '--config',
+      join(baseDir, 'none.yaml'),
+    ]
+    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'ignore'] })
+    const done = new Promise<number>((resolve) => {
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        const durable = /durable_n\D+(\d+)/.exec(line)?.[1]
+        if (durable !== undefined && Number(durable) >= frames) resolve(Date.now())
+      })
+    })
+    return { child, done }
+  }
+}
+
+async function main(): Promise<void> {
+  const runs = { bare: [] as Run[], durable: [] as Run[] }
+  for (let round = 0; round < rounds; round++) {
+    runs.bare.push(await measure(bare))
+    const baseDir = mkdtempSync(join(tmpdir(), 'mdv-bench-'))
+    runs.durable.push(await measure(recorder(baseDir)))
+    rmSync(baseDir, { recursive: true, force: true })
+  }
+  const rows = Object.entries(runs).map(([name, all]) => {
+    const perSecond = median(all.map((run) => run.framesPerSecond))
+    const cpu = median(all.map((run) => run.cpuSeconds))
+    return [
+      name,
+      Math.round(perSecond).toLocaleString('en'),
+      ((perSecond * frameBytes) / 1e6).toFixed(0),
+      cpu.toFixed(2),
+      median(all.map((run) => run.peakRssMb)).toFixed(0),
+    ]
+  })
+  const ratio = median(runs.durable.map((run, i) => run.framesPerSecond / runs.bare[i]!.framesPerSecond))
+  process.stdout.write(
+    `durable ingestion against a bare ws receiver: ${frames} frames of ${frameBytes} bytes, medians of ${rounds}\n${machine()}\n`,
+  )
+  printTable(['receiver', 'frames/s', 'MB/s', 'CPU s', 'peak RSS MB'], rows)
+  process.stdout.write(`ratio durable / bare (pair by pair, median): ${ratio.toFixed(2)}\n`)
+}
+
+await main()
