@@ -1,0 +1,169 @@
+/** A DuckDB of its own for one question: the views of a catalog, and nothing else that SQL could reach. */
+
+import {
+  DuckDBInstance,
+  DuckDBTimestampTZValue,
+  StatementType,
+  type DuckDBConnection,
+  type DuckDBPreparedStatement,
+  type DuckDBResult,
+} from '@duckdb/node-api'
+import { tableColumns } from '../dataset/tables.ts'
+import { VaultError, messageOf } from '../core/errors.ts'
+import type { Catalog } from './catalog.ts'
+import { chainHoles } from './chain.ts'
+import { gapsSql } from './gaps.ts'
+import { segmentsSql } from './segments-view.ts'
+import { partPaths, sqlText, tableViewsSql, viewNames } from './views.ts'
+
+export interface EngineOptions {
+  readonly memoryLimitMb: number
+  /** Folder for what does not fit in memory; removed by its owner. */
+  readonly scratchDir: string
+  /** SQL may read and write any file this user can, as in DuckDB's own shell. */
+  readonly allowFiles: boolean
+}
+
+export interface Engine {
+  readonly connection: DuckDBConnection
+  [Symbol.dispose](): void
+}
+
+// The driver would print instants nested in lists in the zone of this process.
+DuckDBTimestampTZValue.timezoneOffsetInMinutes = 0
+
+export async function openEngine(
+  catalog: Catalog,
+  pathOf: (key: string) => string,
+  options: EngineOptions,
+): Promise<Engine> {
+  const instance = await DuckDBInstance.create(':memory:')
+  const connection = await instance.connect()
+  const engine: Engine = {
+    connection,
+    [Symbol.dispose]() {
+      connection.closeSync()
+      instance.closeSync()
+    },
+  }
+  try {
+    await connection.run(`SET memory_limit = '${options.memoryLimitMb}MB'`)
+    await connection.run(`SET temp_directory = ${sqlText(options.scratchDir)}`)
+    await connection.run(`SET TimeZone = 'UTC'`)
+    for (const sql of viewsSql(catalog, pathOf)) await connection.run(sql)
+    if (!options.allowFiles) await shutDoor(connection, partPaths(catalog.receipts, pathOf))
+    return engine
+  } catch (error) {
+    engine[Symbol.dispose]()
+    throw error
+  }
+}
+
+function viewsSql(catalog: Catalog, pathOf: (key: string) => string): string[] {
+  return [
+    ...tableViewsSql(catalog.receipts, tableColumns, pathOf),
+    ...gapsSql(catalog.venue, chainHoles(catalog.segments)),
+    ...segmentsSql(catalog.venue, catalog.segments),
+  ]
+}
+
+/** From here on SQL opens the parts and nothing else: no other file, no network, no extension, no setting. */
+async function shutDoor(connection: DuckDBConnection, paths: readonly string[]): Promise<void> {
+  await connection.run(`SET allowed_paths = [${paths.map(sqlText).join(', ')}]`)
+  await connection.run('SET enable_external_access = false')
+  await connection.run('SET lock_configuration = true')
+}
+
+/**
+ * What confined SQL may be. An allowed path may be written as well as read, so `COPY … TO` a part has to be refused by its kind;
+ * everything here touches memory only.
+ */
+const confinedStatements: ReadonlySet<StatementType> = new Set([
+  StatementType.SELECT,
+  StatementType.EXPLAIN,
+  StatementType.CREATE,
+  StatementType.CREATE_FUNC,
+  StatementType.DROP,
+  StatementType.INSERT,
+  StatementType.UPDATE,
+  StatementType.DELETE,
+  StatementType.SET,
+  StatementType.VARIABLE_SET,
+])
+
+/**
+ * Runs all statements of a text and returns the last one's result, to be read chunk by chunk.
+ *
+ * @throws {VaultError} `usage` with one line for SQL that is wrong or not allowed
+ */
+export async function runSql(engine: Engine, sql: string, options: EngineOptions): Promise<DuckDBResult> {
+  try {
+    // The driver has no words for a text without a statement.
+    if (/^(\s|;|--[^\n]*(\n|$))*$/.test(sql)) throw noSql()
+    const statements = await engine.connection.extractStatements(sql)
+    for (let k = 0; k < statements.count - 1; k++) {
+      const before = await statements.prepare(k)
+      refuseFiles(before, sql, options)
+      await before.run()
+    }
+    const last = await statements.prepare(statements.count - 1)
+    refuseFiles(last, sql, options)
+    return await last.stream()
+  } catch (error) {
+    throw sqlError(error)
+  }
+}
+
+function noSql(): VaultError {
+  return new VaultError('usage', 'there is no SQL in what was given', {
+    remedy: 'mdv query "SELECT count(*) FROM level2"',
+  })
+}
+
+function refuseFiles(statement: DuckDBPreparedStatement, sql: string, options: EngineOptions): void {
+  if (options.allowFiles) return
+  const isAllowed =
+    confinedStatements.has(statement.statementType) &&
+    // EXPLAIN ANALYZE carries out what it explains.
+    !(statement.statementType === StatementType.EXPLAIN && /\b(copy|export)\b/i.test(sql))
+  if (isAllowed) return
+  throw new VaultError(
+    'usage',
+    `SQL: ${StatementType[statement.statementType]} statements are not run on a vault`,
+    {
+      remedy: 'print with --output csv or json, or give --allow-files to let SQL open files',
+    },
+  )
+}
+
+/** DuckDB's several lines in one: what is wrong, what was perhaps meant, where. */
+export function sqlError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof VaultError) return error
+  const [what = '', ...rest] = error.message.split(/\n+/)
+  const place = /^LINE (\d+):/.exec(rest.find((line) => line.startsWith('LINE ')) ?? '')
+  const hints = rest.filter((line) => /^(Did you mean|Candidate)/.test(line))
+  const kind = what.startsWith('Out of Memory')
+    ? 'preflight'
+    : what.startsWith('IO Error')
+      ? 'unavailable'
+      : 'usage'
+  const words = [what, ...hints].join(' · ') + (place === null ? '' : ` (line ${place[1]})`)
+  return new VaultError(kind, `SQL: ${words}`, { cause: error, remedy: remedyOf(what) })
+}
+
+function remedyOf(what: string): string {
+  if (what.startsWith('Out of Memory'))
+    return 'give --memory-limit-mb a higher number, or ask for less at once'
+  if (what.includes('Permission Error') || what.includes('disabled by configuration'))
+    return 'SQL sees only the views; --allow-files lets it open files'
+  if (what.startsWith('IO Error')) return 'run it again; if it stays, run "mdv verify"'
+  return `views: ${viewNames.join(', ')}; "DESCRIBE level2" shows columns`
+}
+
+/** True when a part vanished between the receipts' reading and its own: another generation took its place. */
+export function isVanishedPart(error: unknown): boolean {
+  const text = messageOf(error)
+  return /No files found that match|Cannot open file|No such file or directory|could not be opened/i.test(
+    text,
+  )
+}

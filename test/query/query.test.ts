@@ -1,0 +1,297 @@
+import assert from 'node:assert/strict'
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { afterEach, beforeEach, test } from 'node:test'
+import { VaultError } from '../../src/core/errors.ts'
+import { makePrinter, type OutputFormat } from '../../src/query/output.ts'
+import { runQuery } from '../../src/query/run.ts'
+import type { LocalObjectStore } from '../../src/storage/object-store.ts'
+import { baseNs, SmallVault, type RowSpec } from './small-vault.ts'
+
+let vault: SmallVault
+
+beforeEach(async () => {
+  vault = await SmallVault.make()
+})
+afterEach(() => vault.remove())
+
+async function ask(
+  sql: string,
+  format: OutputFormat = 'ndjson',
+  allowFiles = false,
+  store: LocalObjectStore = vault.store,
+): Promise<string> {
+  let printed = ''
+  let printer: ReturnType<typeof makePrinter> | undefined
+  const options = { memoryLimitMb: 512, scratchDir: `${vault.baseDir}/spill`, allowFiles }
+  await runQuery(
+    store,
+    'coinbase',
+    sql,
+    options,
+    {
+      begin: async (names) => {
+        printer = makePrinter(format, names, { rowsMax: 3, terminalColumns: null })
+        printed += printer.begin()
+      },
+      rows: async (rows) => {
+        printed += printer!.rows(rows)
+        return !printer!.isFull()
+      },
+    },
+    new AbortController().signal,
+  )
+  return printed + printer!.end()
+}
+
+const refused = (pattern: RegExp) => (error: unknown) =>
+  error instanceof VaultError && error.kind === 'usage' && pattern.test(error.message)
+
+function bid(n: number, price: string, product = 'BTC-USD', date = '2025-12-03'): RowSpec {
+  return {
+    table: 'level2',
+    product,
+    date,
+    n,
+    values: { side: 'bid', price, size: '1', event_index: 0, row_index: 0 },
+  }
+}
+
+test('an empty vault has every view with its columns and no rows', async () => {
+  for (const view of [
+    'ticker',
+    'level2',
+    'market_trades',
+    'other',
+    'market_trades_unique',
+    'gaps',
+    'segments',
+  ])
+    assert.equal(await ask(`SELECT count(*) AS n FROM ${view}`), '{"n":0}\n', view)
+  assert.equal(
+    await ask(
+      `SELECT count(*) AS n FROM (DESCRIBE level2) WHERE column_name IN ('product_id', 'date', 'price', 'recv_time')`,
+    ),
+    '{"n":4}\n',
+  )
+})
+
+test('prices, counters and instants come out with every digit', async () => {
+  await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 1,
+    rows: [bid(1, '98765432109876543.123456789012345678')],
+  })
+  const line = await ask('SELECT price, recv_ns, recv_time, n FROM level2')
+  assert.equal(
+    line,
+    `{"price":"98765432109876543.123456789012345678","recv_ns":"${baseNs + 1_000_000n}","recv_time":"2025-12-03T14:00:00.001Z","n":1}\n`,
+  )
+})
+
+test('a product folder is decoded, and both partition columns are text', async () => {
+  await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 1,
+    rows: [bid(1, '1.5', 'btc/usd')],
+  })
+  assert.equal(
+    await ask('SELECT product_id, "date", typeof("date") AS t FROM level2'),
+    '{"product_id":"btc/usd","date":"2025-12-03","t":"VARCHAR"}\n',
+  )
+})
+
+test('only parts that a current receipt names are seen', async () => {
+  await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 1,
+    rows: [bid(1, '1')],
+    digits: 'aaaaaaaa',
+  })
+  await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 1,
+    rows: [bid(1, '2')],
+    digits: 'bbbbbbbb',
+    generation: 2,
+  })
+  assert.equal(await ask('SELECT price FROM level2'), '{"price":"2"}\n')
+})
+
+test('parts with doubles and parts with decimals are one table of decimals', async () => {
+  await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 1,
+    rows: [bid(1, '0.1')],
+    numberType: 'double',
+    digits: 'dddddddd',
+  })
+  await vault.job({ label: 'segment_20251203T14_00002', firstN: 2, lastN: 2, rows: [bid(2, '0.2')] })
+  assert.equal(
+    await ask('SELECT sum(price) AS s, any_value(typeof(price)) AS t FROM level2'),
+    '{"s":"0.3","t":"DECIMAL(38,18)"}\n',
+  )
+})
+
+test('a trade in a snapshot and again in an update is one trade in market_trades_unique', async () => {
+  const trade = (n: number, fromSnapshot: boolean): RowSpec => ({
+    table: 'market_trades',
+    product: 'BTC-USD',
+    n,
+    values: { trade_id: 7, price: '2', size: '3', from_snapshot: fromSnapshot },
+  })
+  await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 2,
+    rows: [trade(1, true), trade(2, false)],
+  })
+  assert.equal(await ask('SELECT count(*) AS n FROM market_trades'), '{"n":2}\n')
+  assert.equal(
+    await ask('SELECT n, from_snapshot FROM market_trades_unique'),
+    '{"n":2,"from_snapshot":false}\n',
+  )
+})
+
+test('SQL reaches no other file, writes none and changes no setting', async () => {
+  const receipt = await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 1,
+    rows: [bid(1, '1')],
+  })
+  const part = vault.store.pathOf(receipt.parts[0]!.key)
+  const before = await readFile(part)
+  const secret = `${vault.baseDir}/secret.txt`
+  await writeFile(secret, 'key')
+  for (const sql of [
+    `SELECT * FROM read_text('${secret}')`,
+    `SELECT * FROM glob('${vault.baseDir}/*')`,
+    `COPY (SELECT 1) TO '${part}' (FORMAT csv, USE_TMP_FILE false)`,
+    `EXPLAIN ANALYZE COPY (SELECT 1) TO '${part}' (FORMAT csv, USE_TMP_FILE false)`,
+    `PREPARE p AS COPY (SELECT 1) TO '${part}'; EXECUTE p`,
+    `ATTACH '${vault.baseDir}/x.db'`,
+    `SET enable_external_access = true`,
+    `SET allowed_directories = ['/']`,
+  ])
+    await assert.rejects(ask(sql), (error) => error instanceof VaultError, sql)
+  assert.deepEqual(await readFile(part), before)
+  assert.equal(await ask(`SELECT content FROM read_text('${secret}')`, 'ndjson', true), '{"content":"key"}\n')
+})
+
+test('wrong SQL is one line that names what was perhaps meant', async () => {
+  await assert.rejects(ask('SELECT pric FROM level2'), refused(/pric.*"price"[^\n]*$/))
+  await assert.rejects(ask('SELECT * FROM levle2'), refused(/levle2.*Did you mean "level2"/))
+  await assert.rejects(ask('SELEC 1'), refused(/SELEC/))
+  await assert.rejects(ask('  '), refused(/no SQL/))
+})
+
+test('a part replaced by the next generation while a question starts is asked for again', async () => {
+  const spec = { label: 'segment_20251203T14_00001', firstN: 1, lastN: 1 }
+  await vault.job({ ...spec, rows: [bid(1, '1')] })
+  const real = vault.store
+  let isFirst = true
+  // The swap happens after receipts are read and before the part is opened.
+  const swapping: LocalObjectStore = {
+    location: real.location,
+    pathOf(key) {
+      const path = real.pathOf(key) + (isFirst ? '.gone' : '')
+      isFirst = false
+      return path
+    },
+    putIfAbsent: real.putIfAbsent.bind(real),
+    publishFile: real.publishFile.bind(real),
+    get: real.get.bind(real),
+    head: real.head.bind(real),
+    read: real.read.bind(real),
+    list: real.list.bind(real),
+    delete: real.delete.bind(real),
+    scratch: real.scratch.bind(real),
+  }
+  assert.equal(await ask('SELECT price FROM level2', 'ndjson', false, swapping), '{"price":"1"}\n')
+})
+
+test('a part missing for good is said, not shown as fewer rows', async () => {
+  const receipt = await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 1,
+    rows: [bid(1, '1')],
+  })
+  await rm(vault.store.pathOf(receipt.parts[0]!.key))
+  await assert.rejects(
+    ask('SELECT price FROM level2'),
+    (error) => error instanceof VaultError && error.kind === 'unavailable',
+  )
+})
+
+test('each format prints the same rows; a table says when there are more', async () => {
+  const sql = `SELECT i AS a, 'x|"' || chr(10) AS b, NULL AS c FROM range(2) t(i)`
+  assert.equal(
+    await ask(sql, 'json'),
+    '[\n{"a":0,"b":"x|\\"\\n","c":null},\n{"a":1,"b":"x|\\"\\n","c":null}\n]\n',
+  )
+  assert.equal(await ask(sql, 'csv'), 'a,b,c\n0,"x|""\n",\n1,"x|""\n",\n')
+  assert.equal(
+    await ask(sql, 'markdown'),
+    '| a | b | c |\n| --- | --- | --- |\n| 0 | x\\|"  |  |\n| 1 | x\\|"  |  |\n',
+  )
+  assert.match(await ask('SELECT * FROM range(10)', 'table'), /\n +2\n\(first 3 rows; more with/)
+  assert.equal(await ask('SELECT 1 WHERE false', 'json'), '[\n]\n')
+})
+
+test('a gap whose frames came late counts only what is still missing', async () => {
+  const event = (n: number, body: unknown): RowSpec => ({
+    table: 'other',
+    product: null,
+    n,
+    values: { kind: 'event', conn: 'abcdefghij-1', body: JSON.stringify(body) },
+  })
+  const gap = {
+    cause: 'sequence',
+    after_seq: 10,
+    before_seq: 14,
+    missing: 3,
+    from_ns: String(baseNs),
+    until_ns: null,
+    products: ['BTC-USD'],
+  }
+  await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 4,
+    rows: [
+      event(1, { gap }),
+      event(2, { disorder: { expected: 15, got: 12, kind: 'late' } }),
+      event(3, { gap: { ...gap, after_seq: 20, before_seq: 22, missing: 1 } }),
+      event(4, { disorder: { expected: 23, got: 21, kind: 'late' } }),
+    ],
+  })
+  assert.equal(
+    await ask('SELECT cause, after_seq, before_seq, missing, late, products, n, until_time FROM gaps'),
+    '{"cause":"sequence","after_seq":10,"before_seq":14,"missing":2,"late":1,"products":["BTC-USD"],"n":1,"until_time":null}\n',
+  )
+})
+
+test('a segment that is nowhere is a gap; one that waits in ready is none', async () => {
+  await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 2,
+    rows: [bid(1, '1'), bid(2, '1')],
+  })
+  await vault.readySegment('segment_20251203T14_00002', 3, [{ clock_step: { step_ns: '1' } }])
+  await vault.job({ label: 'segment_20251203T14_00004', firstN: 9, lastN: 9, rows: [bid(9, '1')] })
+  assert.equal(
+    await ask('SELECT cause, n, from_time, until_time FROM gaps'),
+    '{"cause":"missing_segment","n":4,"from_time":"2025-12-03T14:00:00.003Z","until_time":"2025-12-03T14:00:00.009Z"}\n',
+  )
+  assert.equal(
+    await ask('SELECT label, state, first_n, last_n FROM segments ORDER BY label', 'csv'),
+    'label,state,first_n,last_n\nsegment_20251203T14_00001,converted,1,2\nsegment_20251203T14_00002,ready,3,3\nsegment_20251203T14_00004,converted,9,9\n',
+  )
+})
