@@ -10,11 +10,12 @@ import {
 } from '@duckdb/node-api'
 import { tableColumns } from '../dataset/tables.ts'
 import { VaultError, messageOf } from '../core/errors.ts'
+import type { AdoptedFolder } from '../table/adopted.ts'
 import type { Catalog } from './catalog.ts'
 import { chainHoles } from './chain.ts'
 import { gapsSql } from './gaps.ts'
 import { segmentsSql } from './segments-view.ts'
-import { partPaths, sqlText, tableViewsSql, viewNames } from './views.ts'
+import { adoptedPaths, adoptedViewSql, partPaths, sqlText, tableViewsSql, viewNames } from './views.ts'
 
 export interface EngineOptions {
   readonly memoryLimitMb: number
@@ -26,6 +27,8 @@ export interface EngineOptions {
 
 export interface Engine {
   readonly connection: DuckDBConnection
+  /** Adopted folders that could not be opened, for people. */
+  readonly notes: readonly string[]
   [Symbol.dispose](): void
 }
 
@@ -39,8 +42,10 @@ export async function openEngine(
 ): Promise<Engine> {
   const instance = await DuckDBInstance.create(':memory:')
   const connection = await instance.connect()
+  const notes: string[] = []
   const engine: Engine = {
     connection,
+    notes,
     [Symbol.dispose]() {
       connection.closeSync()
       instance.closeSync()
@@ -51,7 +56,9 @@ export async function openEngine(
     await connection.run(`SET temp_directory = ${sqlText(options.scratchDir)}`)
     await connection.run(`SET TimeZone = 'UTC'`)
     for (const sql of viewsSql(catalog, pathOf)) await connection.run(sql)
-    if (!options.allowFiles) await shutDoor(connection, partPaths(catalog.receipts, pathOf))
+    const adopted = await openAdopted(connection, catalog.adopted, notes)
+    const paths = [...partPaths(catalog.receipts, pathOf), ...adopted.flatMap(adoptedPaths)]
+    if (!options.allowFiles) await shutDoor(connection, paths)
     return engine
   } catch (error) {
     engine[Symbol.dispose]()
@@ -65,6 +72,24 @@ function viewsSql(catalog: Catalog, pathOf: (key: string) => string): string[] {
     ...gapsSql(catalog.venue, chainHoles(catalog.segments)),
     ...segmentsSql(catalog.venue, catalog.segments),
   ]
+}
+
+/** A folder that is someone else's may be gone: that is said, and everything else can still be asked. */
+async function openAdopted(
+  connection: DuckDBConnection,
+  folders: readonly AdoptedFolder[],
+  notes: string[],
+): Promise<AdoptedFolder[]> {
+  const opened: AdoptedFolder[] = []
+  for (const folder of folders) {
+    try {
+      await connection.run(adoptedViewSql(folder))
+      opened.push(folder)
+    } catch (error) {
+      notes.push(`adopted_${folder.name} is not available: ${messageOf(error).split('\n')[0]}`)
+    }
+  }
+  return opened
 }
 
 /** From here on SQL opens the parts and nothing else: no other file, no network, no extension, no setting. */

@@ -6,6 +6,8 @@ import { isVanishedPart, openEngine, runSql, sqlError, type EngineOptions } from
 import type { Row } from './output.ts'
 
 export interface RowSink {
+  /** Something to know that is no error. */
+  note(words: string): void
   /** Once, before any row. */
   begin(names: readonly string[]): Promise<void>
   /** @returns false when no more rows are wanted */
@@ -28,6 +30,7 @@ export async function runQuery(
   const attempt = async (): Promise<void> => {
     const catalog = await readCatalog(store, venue, signal)
     using engine = await openEngine(catalog, (key) => store.pathOf(key), options)
+    for (const note of engine.notes) sink.note(note)
     const interrupt = (): void => engine.connection.interrupt()
     signal.addEventListener('abort', interrupt, { once: true })
     try {

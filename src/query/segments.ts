@@ -5,7 +5,7 @@ import type { ObjectInfo, ObjectStore } from '../storage/object-store.ts'
 import { listAll } from '../storage/object-store.ts'
 import { parseSegmentLabel, rawActive, rawArchive, rawProcessing, rawReady } from '../storage/keys.ts'
 import type { Receipt, ReceiptSource } from '../table/receipt.ts'
-import { peekSegment } from './segment-peek.ts'
+import { peekSegment } from '../segment/peek.ts'
 
 /**
  * `active`: growing, or left by a recorder that died. `ready`: sealed, waiting. `processing`: an ETL has claimed it.

@@ -1,5 +1,7 @@
 /** SQL that makes the views of `mdv query` over exactly the committed parts: lists of files from receipts, never a glob. Pure. */
 
+import { join } from 'node:path'
+import type { AdoptedFolder } from '../table/adopted.ts'
 import type { NumberType, Receipt, ReceiptPart, TableName } from '../table/receipt.ts'
 import { tableNames } from '../table/receipt.ts'
 
@@ -28,6 +30,16 @@ export function tableViewsSql(
     }),
     uniqueTradesSql,
   ]
+}
+
+/** The view over a folder of someone else's Parquet, as it was when it was catalogued. */
+export function adoptedViewSql(folder: AdoptedFolder): string {
+  return `CREATE VIEW adopted_${folder.name} AS SELECT * FROM read_parquet([${adoptedPaths(folder).map(sqlText).join(', ')}],
+  union_by_name = true, hive_partitioning = true, hive_types_autocast = false)`
+}
+
+export function adoptedPaths(folder: AdoptedFolder): string[] {
+  return folder.files.map((file) => join(folder.path, file.path))
 }
 
 /** Paths of all parts the views read, for the list of files SQL may open. */

@@ -89,6 +89,8 @@ export type LogEvent =
         corrupt_lines: number
       }
     }
+  /** First line of a recorder that is no recorder: its frames were read from another tool's file. */
+  | { readonly adopted: { sha256: string; mapping: string } }
 
 export type WatchdogKind =
   | 'silence'

@@ -29,6 +29,7 @@ async function ask(
     sql,
     options,
     {
+      note: () => undefined,
       begin: async (names) => {
         printer = makePrinter(format, names, { rowsMax: 3, terminalColumns: null })
         printed += printer.begin()

@@ -9,7 +9,7 @@ import { DuckDBInstance } from '@duckdb/node-api'
 import { tableColumns } from '../../src/dataset/tables.ts'
 import type { LogEvent } from '../../src/segment/format.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
-import { partitionPrefix, readySegmentKey, receiptKey } from '../../src/storage/keys.ts'
+import { partitionPrefix, rawRejected, readySegmentKey, receiptKey } from '../../src/storage/keys.ts'
 import type { LocalObjectStore } from '../../src/storage/object-store.ts'
 import type { NumberType, Receipt, ReceiptPart, TableName } from '../../src/table/receipt.ts'
 
@@ -33,6 +33,8 @@ export interface JobSpec {
   readonly numberType?: NumberType
   readonly generation?: number
   readonly recorder?: string
+  /** Counters of lines that were rejected. */
+  readonly rejectedN?: readonly number[]
   /** Distinguishes the parts of one job's generations. */
   readonly digits?: string
 }
@@ -66,6 +68,7 @@ export class SmallVault {
         await this.#part(prefix, rows, spec.numberType ?? 'decimal', spec.digits ?? 'aaaaaaaa', spec.label),
       )
     const receipt = makeReceipt(spec, parts)
+    if (receipt.rejects_key !== null) await this.write(receipt.rejects_key, rejectLines(spec))
     await this.write(receiptKey('coinbase', receipt.job, receipt.generation), JSON.stringify(receipt))
     return receipt
   }
@@ -187,9 +190,11 @@ export function sha256(bytes: Uint8Array): string {
 function makeReceipt(spec: JobSpec, parts: readonly ReceiptPart[]): Receipt {
   const who = spec.recorder ?? recorder
   const total = spec.lastN - spec.firstN + 1
+  const rejected = spec.rejectedN?.length ?? 0
+  const job = `${spec.label}_${who}_${spec.firstN}`
   return {
     format: 1,
-    job: `${spec.label}_${who}_${spec.firstN}`,
+    job,
     generation: spec.generation ?? 1,
     venue: 'coinbase',
     software: 'mdv test',
@@ -210,11 +215,29 @@ function makeReceipt(spec: JobSpec, parts: readonly ReceiptPart[]): Receipt {
       },
     ],
     parts,
-    lines: { total, frames: total, events: 0, rejected: 0 },
-    rejects_key: null,
+    lines: { total, frames: total - rejected, events: 0, rejected },
+    rejects_key: rejected === 0 ? null : `${rawRejected('coinbase')}${job}.g${spec.generation ?? 1}.ndjson`,
     writer: 'test',
     committed_ms: 1_764_770_500_000,
   }
+}
+
+function rejectLines(spec: JobSpec): string {
+  const lines = (spec.rejectedN ?? []).map((n) => {
+    const reject = {
+      segment: spec.label,
+      label: spec.label,
+      recorder,
+      n,
+      offset: 0,
+      len: 8,
+      reason: 'not_json',
+      detail: '',
+      text: 'not json',
+    }
+    return JSON.stringify(reject) + '\n'
+  })
+  return lines.join('')
 }
 
 function literal(value: string | number | boolean | undefined): string {

@@ -6,7 +6,7 @@ import { constants, setPriority, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { VaultError, systemCode } from '../../core/errors.ts'
-import { openLocalStore } from '../../storage/local.ts'
+import { openVault } from '../../query/open-vault.ts'
 import type { OutputFormat, RowPrinter } from '../../query/output.ts'
 import type { RowSink } from '../../query/run.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
@@ -40,7 +40,7 @@ export const command: Command = {
     const rowsMax = positiveInteger(context.options['limitRows'], '--limit-rows')
     const sql = context.args[0] === '-' ? await text(process.stdin) : (context.args[0] ?? '')
     giveWay()
-    const store = await openLocalStore(config.storage.base_dir)
+    const store = await openVault(config.storage.base_dir)
     const scratchDir = join(await store.scratch('query'), randomBytes(6).toString('hex'))
     const { runQuery } = await import('../../query/run.ts')
     const { makePrinter } = await import('../../query/output.ts')
@@ -77,6 +77,7 @@ function printingSink(context: CommandContext, make: (names: readonly string[]) 
     if (words !== '') await context.output.out(words)
   }
   return {
+    note: (words) => context.output.err(`${words}\n`),
     async begin(names) {
       printer = make(names)
       await print(printer.begin())

@@ -1,6 +1,6 @@
 /** First and last line of a segment: who wrote it and how it ended, without reading what is between. */
 
-import type { Seal, SegmentHeader } from '../segment/format.ts'
+import type { Seal, SegmentHeader } from './format.ts'
 import type { ObjectInfo, ObjectStore } from '../storage/object-store.ts'
 
 export interface SegmentPeek {

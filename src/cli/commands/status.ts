@@ -1,0 +1,112 @@
+/** `mdv status`: each stage, the recorder, what came last, what is missing today, how long the disk lasts. */
+
+import { formatBytes } from '../../core/bytes.ts'
+import { formatRfc3339Ns, utcDate } from '../../core/time.ts'
+import type { GapsToday } from '../../query/gaps-today.ts'
+import { readStatus, type Status } from '../../query/status.ts'
+import { openVault } from '../../query/open-vault.ts'
+import type { Command, ExitCode } from '../command.ts'
+
+export const command: Command = {
+  name: 'status',
+  summary: 'what is recorded, waiting and converted; last frames, gaps today, disk days left',
+  example: 'mdv status --json',
+  sections: ['storage'],
+
+  configure(parser) {
+    parser.option('--no-gaps', "skip counting today's gaps, the one part that opens Parquet")
+  },
+
+  async run(context): Promise<ExitCode> {
+    const config = await context.config()
+    const store = await openVault(config.storage.base_dir)
+    const { status, catalog } = await readStatus(store, context.clock, 'coinbase', context.signal)
+    const gaps = context.options['gaps'] === false ? null : await gapsToday()
+    await context.output.out(context.json ? statusJson(status, gaps) : statusText(status, gaps))
+    return 0
+
+    async function gapsToday(): Promise<GapsToday> {
+      const { countGapsToday } = await import('../../query/gaps-today.ts')
+      return countGapsToday(store, catalog, utcDate(context.clock.nowNs()), context.signal)
+    }
+  },
+}
+
+function statusJson(status: Status, gaps: GapsToday | null): string {
+  const plain = { ...status, gapsToday: gaps }
+  return (
+    JSON.stringify(plain, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value), 2) +
+    '\n'
+  )
+}
+
+function statusText(status: Status, gaps: GapsToday | null): string {
+  const lines = [
+    `vault      ${status.location}`,
+    `recorder   ${status.recorder.words}`,
+    '',
+    row(['stage', 'count', 'bytes', 'oldest', 'newest']),
+    ...status.stages.map((each) =>
+      row([
+        each.stage,
+        String(each.count),
+        formatBytes(each.sizeBytes),
+        ageText(each.oldestAgeMs),
+        ageText(each.newestAgeMs),
+      ]),
+    ),
+    '',
+    ...lastFrameLines(status),
+    `rows       ${Object.entries(status.rows)
+      .map(([table, rows]) => `${table} ${rows}`)
+      .join(' · ')}`,
+    `lines      ${status.lines.total} converted, ${status.lines.rejected} rejected`,
+    `backlog    ${backlogText(status)}`,
+    `gaps today ${gapsText(status, gaps)}`,
+    `disk       ${diskText(status)}`,
+    ...status.problems.map((problem) => `problem    ${problem}`),
+  ]
+  return lines.join('\n') + '\n'
+}
+
+function row(cells: readonly string[]): string {
+  return cells.map((cell, i) => (i === 0 ? cell.padEnd(11) : cell.padStart(11))).join('')
+}
+
+function lastFrameLines(status: Status): string[] {
+  return status.lastFrames.map((last) => {
+    const ageMs = status.nowMs - Number(last.timeNs / 1_000_000n)
+    const words = last.of === 'table' ? 'in Parquet' : 'received'
+    return `last       ${last.name.padEnd(14)} ${words.padEnd(10)} ${formatRfc3339Ns(last.timeNs)} (${ageText(ageMs)} ago)`
+  })
+}
+
+function backlogText(status: Status): string {
+  const { segments, sizeBytes, oldestAgeMs } = status.backlog
+  if (segments === 0) return 'none'
+  return `${segments} segments, ${formatBytes(sizeBytes)}, oldest ${ageText(oldestAgeMs)} old`
+}
+
+function gapsText(status: Status, gaps: GapsToday | null): string {
+  const missing = status.missingSegments === 0 ? '' : ` · ${status.missingSegments} MISSING SEGMENTS`
+  if (gaps === null) return `not counted${missing}`
+  const waiting = status.backlog.segments === 0 ? '' : ' (segments not yet converted are not in it)'
+  const frames = gaps.missing === 0n ? '' : `, ${gaps.missing} frames known missing`
+  return `${gaps.gaps}${frames}${waiting}${missing}`
+}
+
+function diskText(status: Status): string {
+  const { freeBytes, bytesPerDay, daysLeft } = status.disk
+  if (bytesPerDay === null) return `${formatBytes(freeBytes)} free; too little recorded to say for how long`
+  return `${formatBytes(freeBytes)} free; at ${formatBytes(bytesPerDay)} a day ${daysLeft} days`
+}
+
+/** `93000` → `1 min`. */
+function ageText(ageMs: number | null): string {
+  if (ageMs === null) return '-'
+  const seconds = Math.max(0, Math.floor(ageMs / 1000))
+  if (seconds < 60) return `${seconds} s`
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`
+  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`
+  return `${Math.floor(seconds / 86_400)} d`
+}

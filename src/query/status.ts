@@ -1,0 +1,188 @@
+/** What a vault holds and how it is doing, from listings and receipts: no Parquet is opened here. */
+
+import { statfs } from 'node:fs/promises'
+import type { Clock } from '../core/clock.ts'
+import type { LocalObjectStore, ObjectInfo } from '../storage/object-store.ts'
+import { listAll } from '../storage/object-store.ts'
+import { rawRejected } from '../storage/keys.ts'
+import type { Receipt, TableName } from '../table/receipt.ts'
+import { readReceipts } from '../table/receipts.ts'
+import { chainHoles } from './chain.ts'
+import type { Catalog } from './catalog.ts'
+import { lastFrames, type LastFrame } from './last-frames.ts'
+import { recorderStatus, type RecorderStatus } from './recorder-status.ts'
+import { joinSegments, listRaw, type SegmentEntry } from './segments.ts'
+
+/** One stage of the path. Ages in milliseconds since an object was stored; null where there is none. */
+export interface StageStatus {
+  readonly stage: 'active' | 'ready' | 'processing' | 'rejected' | 'archive' | 'parts'
+  readonly count: number
+  readonly sizeBytes: number
+  readonly oldestAgeMs: number | null
+  readonly newestAgeMs: number | null
+}
+
+export interface DiskStatus {
+  readonly freeBytes: number
+  /** What stays on disk of a day's recording, from what the last day's (or all there is) left. null: not enough recorded yet. */
+  readonly bytesPerDay: number | null
+  readonly daysLeft: number | null
+}
+
+export interface Status {
+  readonly location: string
+  readonly nowMs: number
+  readonly recorder: RecorderStatus
+  readonly stages: readonly StageStatus[]
+  /** Sealed segments not yet in Parquet. */
+  readonly backlog: {
+    readonly segments: number
+    readonly sizeBytes: number
+    readonly oldestAgeMs: number | null
+  }
+  readonly rows: Readonly<Record<TableName, number>>
+  readonly lines: { readonly total: number; readonly rejected: number }
+  readonly lastFrames: readonly LastFrame[]
+  readonly missingSegments: number
+  readonly problems: readonly string[]
+  readonly disk: DiskStatus
+}
+
+export interface StatusReading {
+  readonly status: Status
+  readonly catalog: Catalog
+}
+
+export async function readStatus(
+  store: LocalObjectStore,
+  clock: Clock,
+  venue: string,
+  signal: AbortSignal,
+): Promise<StatusReading> {
+  const raw = await listRaw(store, venue, signal)
+  const receipts = await readReceipts(store, venue, signal)
+  const segments = joinSegments(raw, receipts)
+  const rejected = await listAll(store, rawRejected(venue), signal)
+  const disk = await statfs(store.location)
+  const nowMs = clock.nowMs()
+  const stages = [
+    ...segmentStages(segments, nowMs),
+    objectStage('rejected', rejected, nowMs),
+    objectStage('archive', raw.archived, nowMs),
+    partStage(receipts, nowMs),
+  ]
+  const status: Status = {
+    location: store.location,
+    nowMs,
+    recorder: await recorderStatus(store, venue, signal),
+    stages,
+    backlog: backlogOf(stages),
+    rows: rowsByTable(receipts),
+    lines: {
+      total: sum(receipts, (receipt) => receipt.lines.total),
+      rejected: sum(receipts, (receipt) => receipt.lines.rejected),
+    },
+    lastFrames: await lastFrames(store, receipts, segments, signal),
+    missingSegments: chainHoles(segments).length,
+    problems: segments.flatMap((each) =>
+      each.problem === null ? [] : [`${each.rawKey ?? each.label}: ${each.problem}`],
+    ),
+    disk: diskStatus(disk.bavail * disk.bsize, bytesPerDay(receipts, segments)),
+  }
+  return { status, catalog: { venue, receipts, segments, adopted: [] } }
+}
+
+function segmentStages(segments: readonly SegmentEntry[], nowMs: number): StageStatus[] {
+  return (['active', 'ready', 'processing'] as const).map((stage) => {
+    const entries = segments.filter((entry) => entry.state === stage)
+    return stageOf(
+      stage,
+      nowMs,
+      entries.map((entry) => ({ sizeBytes: entry.sizeBytes, modifiedMs: entry.modifiedMs ?? nowMs })),
+    )
+  })
+}
+
+function objectStage(
+  stage: 'rejected' | 'archive',
+  objects: readonly ObjectInfo[],
+  nowMs: number,
+): StageStatus {
+  return stageOf(stage, nowMs, objects)
+}
+
+function partStage(receipts: readonly Receipt[], nowMs: number): StageStatus {
+  const parts = receipts.flatMap((receipt) =>
+    receipt.parts.map((part) => ({ sizeBytes: part.size_bytes, modifiedMs: receipt.committed_ms })),
+  )
+  return stageOf('parts', nowMs, parts)
+}
+
+function stageOf(
+  stage: StageStatus['stage'],
+  nowMs: number,
+  items: readonly { readonly sizeBytes: number; readonly modifiedMs: number }[],
+): StageStatus {
+  let oldestMs = Infinity
+  let newestMs = -Infinity
+  for (const item of items) {
+    oldestMs = Math.min(oldestMs, item.modifiedMs)
+    newestMs = Math.max(newestMs, item.modifiedMs)
+  }
+  return {
+    stage,
+    count: items.length,
+    sizeBytes: sum(items, (item) => item.sizeBytes),
+    oldestAgeMs: items.length === 0 ? null : Math.max(0, nowMs - oldestMs),
+    newestAgeMs: items.length === 0 ? null : Math.max(0, nowMs - newestMs),
+  }
+}
+
+function backlogOf(stages: readonly StageStatus[]): Status['backlog'] {
+  const waiting = stages.filter((each) => each.stage === 'ready' || each.stage === 'processing')
+  const ages = waiting.flatMap((each) => (each.oldestAgeMs === null ? [] : [each.oldestAgeMs]))
+  return {
+    segments: sum(waiting, (each) => each.count),
+    sizeBytes: sum(waiting, (each) => each.sizeBytes),
+    oldestAgeMs: ages.length === 0 ? null : Math.max(...ages),
+  }
+}
+
+function rowsByTable(receipts: readonly Receipt[]): Record<TableName, number> {
+  const rows: Record<TableName, number> = { ticker: 0, level2: 0, market_trades: 0, other: 0 }
+  for (const receipt of receipts) for (const part of receipt.parts) rows[part.table] += part.rows
+  return rows
+}
+
+const dayNs = 86_400_000_000_000n
+/** Below this a rate says nothing. */
+const measuredNsMin = 60_000_000_000n
+
+/** What stays of a day: parts and archived raw of the segments received in the last day of recording, over the time they span. */
+function bytesPerDay(receipts: readonly Receipt[], segments: readonly SegmentEntry[]): number | null {
+  const spans = receipts.flatMap((receipt) => {
+    const first = receipt.sources.find((source) => source.first_recv_ns !== null)?.first_recv_ns
+    const last = receipt.sources.findLast((source) => source.last_recv_ns !== null)?.last_recv_ns
+    return first && last ? [{ receipt, fromNs: BigInt(first), untilNs: BigInt(last) }] : []
+  })
+  const newestNs = spans.reduce((max, span) => (span.untilNs > max ? span.untilNs : max), 0n)
+  const recent = spans.filter((span) => span.untilNs > newestNs - dayNs)
+  const fromNs = recent.reduce((min, span) => (span.fromNs < min ? span.fromNs : min), newestNs)
+  if (newestNs - fromNs < measuredNsMin) return null
+  const jobs = new Set(recent.map((span) => span.receipt.job))
+  const partBytes = sum(recent, (span) => sum(span.receipt.parts, (part) => part.size_bytes))
+  const archived = segments.filter(
+    (entry) => entry.state === 'archived' && jobs.has(entry.receipt?.job ?? ''),
+  )
+  const keptBytes = partBytes + sum(archived, (entry) => entry.sizeBytes)
+  return Math.round((keptBytes * Number(dayNs)) / Number(newestNs - fromNs))
+}
+
+function diskStatus(freeBytes: number, perDay: number | null): DiskStatus {
+  const daysLeft = perDay === null || perDay === 0 ? null : Math.floor((freeBytes / perDay) * 10) / 10
+  return { freeBytes, bytesPerDay: perDay, daysLeft }
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0)
+}
