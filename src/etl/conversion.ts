@@ -1,0 +1,64 @@
+/** What one conversion takes and gives: the border between turning a segment into Parquet and making that count. No I/O. */
+
+import type { NumberType, ReceiptLines, TableName } from '../table/receipt.ts'
+
+/** A whole sealed segment as a local file. */
+export interface ConvertSource {
+  readonly path: string
+  /** Where it lies in the vault: `raw/ready/…` or `raw/archive/…`. */
+  readonly key: string
+  readonly label: string
+}
+
+/** What decides the bytes of the parts, and where they are written. */
+export interface ConvertPlan {
+  readonly scratchDir: string
+  readonly venue: string
+  readonly job: string
+  readonly planGeneration: number
+  /** Stands in each part's name. */
+  readonly partDigits: string
+}
+
+export interface ConvertedPart {
+  readonly table: TableName
+  /** null for `product_id=_none`. */
+  readonly productId: string | null
+  readonly date: string
+  /** A finished file in `scratchDir`. */
+  readonly path: string
+  readonly rows: number
+  readonly sizeBytes: number
+  readonly sha256: string
+  readonly minTimeNs: bigint
+  readonly maxTimeNs: bigint
+}
+
+export interface Conversion {
+  readonly recorder: string
+  readonly firstN: number
+  /** null in a segment without lines. */
+  readonly lastN: number | null
+  readonly firstRecvNs: bigint | null
+  readonly lastRecvNs: bigint | null
+  /** Of the whole file, seal line included. */
+  readonly fileSha256: string
+  readonly sizeBytes: number
+  readonly sealSha256: string | null
+  readonly lines: ReceiptLines
+  /** Several of one table, product and date: slices, in their order. */
+  readonly parts: readonly ConvertedPart[]
+  /** The rejected lines as they are kept, one JSON object a line, in `scratchDir`; null when there are none. */
+  readonly rejectsPath: string | null
+}
+
+/** The one dependency of a job that knows tables: DuckDB behind it, loaded when first called. */
+export type Convert = (source: ConvertSource, plan: ConvertPlan, signal: AbortSignal) => Promise<Conversion>
+
+/** What beside the segment's bytes decides the bytes of its parts; a change of it is a new plan. */
+export interface ConvertSettings {
+  /** `mdv 0.1.0` and what it stands on: `mdv 0.1.0 duckdb 1.5.6`. */
+  readonly software: string
+  readonly numberType: NumberType
+  readonly compression: 'zstd' | 'snappy' | 'none'
+}

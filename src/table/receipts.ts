@@ -1,0 +1,180 @@
+/** Receipts as objects: writing one is the commit of a job, reading them all is the list of what is committed. */
+
+import { VaultError } from '../core/errors.ts'
+import { parseReceiptKey, receiptKey, receiptsPrefix } from '../storage/keys.ts'
+import { listAll, type ObjectStore } from '../storage/object-store.ts'
+import { tableNames, type Receipt, type ReceiptPart, type ReceiptSource } from './receipt.ts'
+import { StrictFields } from './receipt-fields.ts'
+
+/** Receipts read before, by key. They never change, so whoever looks again and again keeps one. */
+export type ReceiptCache = Map<string, Receipt>
+
+const readsAtOnce = 16
+
+/**
+ * The highest generation of each job, jobs ascending by name.
+ *
+ * @param cache filled with what is read; superseded receipts leave it
+ * @throws {VaultError} `corrupt` naming object and field, `invalid` for a receipt of a newer version
+ */
+export async function readReceipts(
+  store: ObjectStore,
+  venue: string,
+  signal: AbortSignal,
+  cache: ReceiptCache = new Map(),
+): Promise<Receipt[]> {
+  const current = await currentKeys(store, venue, signal)
+  for (const key of cache.keys()) if (!current.has(key)) cache.delete(key)
+  const missing = [...current].filter((key) => !cache.has(key))
+  await forEachAtOnce(missing, readsAtOnce, async (key) => {
+    signal.throwIfAborted()
+    cache.set(key, await readReceipt(store, key))
+  })
+  return [...current].map((key) => cache.get(key)!)
+}
+
+/** The highest generation of one job, or undefined when it is not committed. */
+export async function currentReceipt(
+  store: ObjectStore,
+  venue: string,
+  job: string,
+): Promise<Receipt | undefined> {
+  let current: Receipt | undefined
+  for (let generation = 1; ; generation++) {
+    const key = receiptKey(venue, job, generation)
+    const body = await store.get(key)
+    if (body === undefined) return current
+    current = parseReceipt(key, body)
+  }
+}
+
+/** Every generation of one job, first to last. */
+export async function receiptGenerations(store: ObjectStore, venue: string, job: string): Promise<Receipt[]> {
+  const all: Receipt[] = []
+  for (let generation = 1; ; generation++) {
+    const key = receiptKey(venue, job, generation)
+    const body = await store.get(key)
+    if (body === undefined) return all
+    all.push(parseReceipt(key, body))
+  }
+}
+
+/** `lost`: another worker committed this generation first; what it says is what counts. */
+export type CommitOutcome =
+  | { readonly kind: 'committed' }
+  | { readonly kind: 'lost'; readonly winner: Receipt }
+
+/**
+ * Commits a job. A throw means that the outcome is unknown: the receipt may be there or may yet appear, so nothing that it or
+ * another could name may be deleted.
+ */
+export async function commitReceipt(store: ObjectStore, receipt: Receipt): Promise<CommitOutcome> {
+  const key = receiptKey(receipt.venue, receipt.job, receipt.generation)
+  const body = encodeReceipt(receipt)
+  if ((await store.putIfAbsent(key, body)) === 'created') return { kind: 'committed' }
+  const there = await store.get(key)
+  if (there === undefined)
+    throw new VaultError('unavailable', `${key}: there when it was put, gone when it was read`)
+  // An earlier try of ours arrived although its answer did not: the same writer and the same bytes.
+  if (there.equals(body)) return { kind: 'committed' }
+  return { kind: 'lost', winner: parseReceipt(key, there) }
+}
+
+export function encodeReceipt(receipt: Receipt): Buffer {
+  return Buffer.from(JSON.stringify(receipt, null, 1) + '\n')
+}
+
+/** @param key where it lies; it has to name the job and generation that the body does */
+export function parseReceipt(key: string, body: Uint8Array): Receipt {
+  const fields = StrictFields.parse(key, body)
+  fields.format(1)
+  const lines = fields.object('lines')
+  const receipt: Receipt = {
+    format: 1,
+    job: fields.text('job'),
+    generation: fields.count('generation'),
+    venue: fields.text('venue'),
+    software: fields.text('software'),
+    number_type: fields.oneOf('number_type', ['decimal', 'double']),
+    sources: fields.list('sources', parseSource),
+    parts: fields.list('parts', parsePart),
+    lines: {
+      total: lines.count('total'),
+      frames: lines.count('frames'),
+      events: lines.count('events'),
+      rejected: lines.count('rejected'),
+    },
+    rejects_key: fields.textOrNull('rejects_key'),
+    writer: fields.text('writer'),
+    committed_ms: fields.count('committed_ms'),
+  }
+  if (receiptKey(receipt.venue, receipt.job, receipt.generation) === key) return receipt
+  throw new VaultError(
+    'corrupt',
+    `${key}: holds the receipt of ${receipt.job} generation ${receipt.generation}`,
+    {
+      remedy: 'give it its own name again, or restore it from a backup',
+    },
+  )
+}
+
+function parseSource(fields: StrictFields): ReceiptSource {
+  return {
+    key: fields.text('key'),
+    label: fields.text('label'),
+    recorder: fields.text('recorder'),
+    first_n: fields.count('first_n'),
+    last_n: fields.countOrNull('last_n'),
+    lines: fields.count('lines'),
+    size_bytes: fields.count('size_bytes'),
+    file_sha256: fields.sha256('file_sha256'),
+    seal_sha256: fields.sha256OrNull('seal_sha256'),
+    first_recv_ns: fields.nsOrNull('first_recv_ns'),
+    last_recv_ns: fields.nsOrNull('last_recv_ns'),
+  }
+}
+
+function parsePart(fields: StrictFields): ReceiptPart {
+  return {
+    key: fields.text('key'),
+    table: fields.oneOf('table', tableNames),
+    product_id: fields.textOrNull('product_id'),
+    date: fields.matching('date', /^\d{4}-\d{2}-\d{2}$/, 'a date'),
+    rows: fields.count('rows'),
+    size_bytes: fields.count('size_bytes'),
+    sha256: fields.sha256('sha256'),
+    min_time_ns: fields.ns('min_time_ns'),
+    max_time_ns: fields.ns('max_time_ns'),
+  }
+}
+
+async function readReceipt(store: ObjectStore, key: string): Promise<Receipt> {
+  const body = await store.get(key)
+  if (body !== undefined) return parseReceipt(key, body)
+  throw new VaultError('corrupt', `${key}: listed, and gone when it was read; receipts are never removed`, {
+    remedy: 'restore it from a backup',
+  })
+}
+
+/** Keys of the receipts that count, ascending by job. Other files among them are not ours to judge. */
+async function currentKeys(store: ObjectStore, venue: string, signal: AbortSignal): Promise<Set<string>> {
+  const highest = new Map<string, number>()
+  for (const { key } of await listAll(store, receiptsPrefix(venue), signal)) {
+    const name = parseReceiptKey(key)
+    if (name !== undefined) highest.set(name.job, Math.max(name.generation, highest.get(name.job) ?? 0))
+  }
+  const jobs = [...highest].sort(([a], [b]) => (a < b ? -1 : 1))
+  return new Set(jobs.map(([job, generation]) => receiptKey(venue, job, generation)))
+}
+
+async function forEachAtOnce<T>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0
+  const runner = async (): Promise<void> => {
+    while (next < items.length) await work(items[next++]!)
+  }
+  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, runner))
+}
