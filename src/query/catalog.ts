@@ -1,9 +1,11 @@
 /** What a vault holds at one moment, for readers: current receipts and every segment known. */
 
-import type { ObjectStore } from '../storage/object-store.ts'
+import { stagingPrefix } from '../storage/keys.ts'
+import { listAll, type ObjectStore } from '../storage/object-store.ts'
 import type { Receipt } from '../table/receipt.ts'
 import { readAdoptedFolders, type AdoptedFolder } from '../table/adopted.ts'
 import { readReceipts } from '../table/receipts.ts'
+import { stagedPartKey } from '../table/staged.ts'
 import { joinSegments, listRaw, type SegmentEntry } from './segments.ts'
 
 export interface Catalog {
@@ -14,11 +16,33 @@ export interface Catalog {
   readonly segments: readonly SegmentEntry[]
   /** Parquet of others, read where it lies. */
   readonly adopted: readonly AdoptedFolder[]
+  /** Parts that still wait beside the tables, by the key their receipt names: where they lie now. */
+  readonly staged: ReadonlyMap<string, string>
 }
 
 export async function readCatalog(store: ObjectStore, venue: string, signal: AbortSignal): Promise<Catalog> {
   const raw = await listRaw(store, venue, signal)
   const receipts = await readReceipts(store, venue, signal)
   const adopted = await readAdoptedFolders(store, venue, signal)
-  return { venue, receipts, segments: joinSegments(raw, receipts), adopted }
+  const staged = await locateStaged(store, venue, receipts, signal)
+  return { venue, receipts, segments: joinSegments(raw, receipts), adopted, staged }
+}
+
+/** Which parts of later generations have not taken their places yet. One that moves meanwhile is a vanished part: ask again. */
+export async function locateStaged(
+  store: ObjectStore,
+  venue: string,
+  receipts: readonly Receipt[],
+  signal: AbortSignal,
+): Promise<Map<string, string>> {
+  const objects = await listAll(store, stagingPrefix(venue), signal)
+  const lying = new Set(objects.map((object) => object.key))
+  const staged = new Map<string, string>()
+  if (lying.size === 0) return staged
+  for (const receipt of receipts)
+    for (const part of receipt.parts) {
+      const key = stagedPartKey(receipt, part.key)
+      if (lying.has(key)) staged.set(part.key, key)
+    }
+  return staged
 }

@@ -51,13 +51,14 @@ export async function openEngine(
       instance.closeSync()
     },
   }
+  const partPath = (key: string): string => pathOf(catalog.staged.get(key) ?? key)
   try {
     await connection.run(`SET memory_limit = '${options.memoryLimitMb}MB'`)
     await connection.run(`SET temp_directory = ${sqlText(options.scratchDir)}`)
     await connection.run(`SET TimeZone = 'UTC'`)
-    for (const sql of viewsSql(catalog, pathOf)) await connection.run(sql)
+    for (const sql of viewsSql(catalog, partPath)) await connection.run(sql)
     const adopted = await openAdopted(connection, catalog.adopted, notes)
-    const paths = [...partPaths(catalog.receipts, pathOf), ...adopted.flatMap(adoptedPaths)]
+    const paths = [...partPaths(catalog.receipts, partPath), ...adopted.flatMap(adoptedPaths)]
     if (!options.allowFiles) await shutDoor(connection, paths)
     return engine
   } catch (error) {

@@ -2,7 +2,7 @@
 
 import type { LocalObjectStore } from '../storage/object-store.ts'
 import type { Receipt } from '../table/receipt.ts'
-import type { Catalog } from './catalog.ts'
+import { locateStaged, type Catalog } from './catalog.ts'
 
 export interface GapsToday {
   readonly date: string
@@ -27,7 +27,12 @@ export async function countGapsToday(
     const { openEngine } = await import('./engine.ts')
     const options = { memoryLimitMb: 512, scratchDir: await store.scratch('query'), allowFiles: false }
     using engine = await openEngine(
-      { ...catalog, receipts, segments: [] },
+      {
+        ...catalog,
+        receipts,
+        segments: [],
+        staged: await locateStaged(store, catalog.venue, receipts, signal),
+      },
       (key) => store.pathOf(key),
       options,
     )

@@ -89,7 +89,7 @@ export async function readStatus(
     ),
     disk: diskStatus(disk.bavail * disk.bsize, bytesPerDay(receipts, segments)),
   }
-  return { status, catalog: { venue, receipts, segments, adopted: [] } }
+  return { status, catalog: { venue, receipts, segments, adopted: [], staged: new Map() } }
 }
 
 function segmentStages(segments: readonly SegmentEntry[], nowMs: number): StageStatus[] {

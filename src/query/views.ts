@@ -49,12 +49,14 @@ export function partPaths(receipts: readonly Receipt[], pathOf: (key: string) =>
 
 /**
  * A trade that came in a snapshot is in most cases stored a second time, from before or from another connection.
- * Of all rows of one trade this keeps the first received that was not in a snapshot, or else the first received.
+ * Of all rows of one trade this keeps the first received that was not in a snapshot, or else the first received. Rows without an
+ * id cannot be compared and all stay.
  */
 const uniqueTradesSql = `CREATE VIEW market_trades_unique AS
 SELECT * FROM market_trades
 QUALIFY row_number() OVER (
-  PARTITION BY venue, product_id, trade_id
+  PARTITION BY venue, product_id, trade_id,
+    CASE WHEN trade_id IS NULL THEN (recorder, n, event_index, row_index) END
   ORDER BY from_snapshot, recv_ns, recorder, n, event_index, row_index) = 1`
 
 /** One SELECT for each number type that a table's parts were written with; one without rows where there are none. */
@@ -99,7 +101,8 @@ function scan(
     const type = storedTypes.get(column.name)
     if (type === undefined) return `NULL::${column.type} AS ${quoted(column.name)}`
     if (type === column.type) return quoted(column.name)
-    return `${quoted(column.name)}::${column.type} AS ${quoted(column.name)}`
+    // A double beside exact decimals: the text as sent is what is exact.
+    return `TRY_CAST(${quoted(`${column.name}_text`)} AS ${column.type}) AS ${quoted(column.name)}`
   })
   return `SELECT ${selectList(columns)}
 FROM read_parquet([${paths.map(sqlText).join(', ')}],

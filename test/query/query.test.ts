@@ -1,16 +1,21 @@
 import assert from 'node:assert/strict'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { VaultError } from '../../src/core/errors.ts'
 import { makePrinter, type OutputFormat } from '../../src/query/output.ts'
 import { runQuery } from '../../src/query/run.ts'
 import type { LocalObjectStore } from '../../src/storage/object-store.ts'
+import { adoptedFolderKey, type AdoptedFolder } from '../../src/table/adopted.ts'
+import { stagedPartKey } from '../../src/table/staged.ts'
 import { baseNs, SmallVault, type RowSpec } from './small-vault.ts'
 
 let vault: SmallVault
+let notes: string[]
 
 beforeEach(async () => {
   vault = await SmallVault.make()
+  notes = []
 })
 afterEach(() => vault.remove())
 
@@ -29,7 +34,7 @@ async function ask(
     sql,
     options,
     {
-      note: () => undefined,
+      note: (words) => void notes.push(words),
       begin: async (names) => {
         printer = makePrinter(format, names, { rowsMax: 3, terminalColumns: null })
         printed += printer.begin()
@@ -127,7 +132,7 @@ test('parts with doubles and parts with decimals are one table of decimals', asy
     label: 'segment_20251203T14_00001',
     firstN: 1,
     lastN: 1,
-    rows: [bid(1, '0.1')],
+    rows: [{ ...bid(1, '0.1'), values: { price: '0.1', price_text: '0.1' } }],
     numberType: 'double',
     digits: 'dddddddd',
   })
@@ -295,4 +300,42 @@ test('a segment that is nowhere is a gap; one that waits in ready is none', asyn
     await ask('SELECT label, state, first_n, last_n FROM segments ORDER BY label', 'csv'),
     'label,state,first_n,last_n\nsegment_20251203T14_00001,converted,1,2\nsegment_20251203T14_00002,ready,3,3\nsegment_20251203T14_00004,converted,9,9\n',
   )
+})
+
+test('a part of a later generation that has not taken its place yet is read where it waits', async () => {
+  const label = 'segment_20251203T14_00001'
+  await vault.job({ label, firstN: 1, lastN: 1, rows: [bid(1, '1')], digits: 'aaaaaaaa' })
+  const second = { label, firstN: 1, lastN: 1, digits: 'bbbbbbbb', generation: 2 }
+  const receipt = await vault.job({ ...second, rows: [bid(1, '2')] })
+  const key = receipt.parts[0]!.key
+  const staged = vault.store.pathOf(stagedPartKey(receipt, key))
+  await mkdir(dirname(staged), { recursive: true })
+  await rename(vault.store.pathOf(key), staged)
+  assert.equal(
+    await ask('SELECT product_id, "date", price FROM level2'),
+    '{"product_id":"BTC-USD","date":"2025-12-03","price":"2"}\n',
+  )
+})
+
+test('a folder of adopted Parquet is a view; one that is gone is said and harms nothing else', async () => {
+  const parquet = join(vault.baseDir, 'theirs', 'symbol=BTC')
+  await mkdir(parquet, { recursive: true })
+  await ask(`COPY (SELECT 7 AS price) TO '${parquet}/a.parquet' (FORMAT parquet)`, 'ndjson', true)
+  const folder: AdoptedFolder = {
+    format: 1,
+    kind: 'parquet',
+    name: 'theirs',
+    generation: 1,
+    path: join(vault.baseDir, 'theirs'),
+    files: [{ path: 'symbol=BTC/a.parquet', size_bytes: 1 }],
+    rows: 1,
+    columns: [],
+    software: 'mdv test',
+    adopted_ms: 0,
+  }
+  await vault.write(adoptedFolderKey('coinbase', 'theirs', 1), JSON.stringify(folder))
+  assert.equal(await ask('SELECT price, symbol FROM adopted_theirs'), '{"price":7,"symbol":"BTC"}\n')
+  await rm(folder.path, { recursive: true })
+  assert.equal(await ask('SELECT count(*) AS n FROM level2'), '{"n":0}\n')
+  assert.match(notes.join(), /adopted_theirs is not available/)
 })

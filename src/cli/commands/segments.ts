@@ -1,0 +1,165 @@
+/** `mdv segments ls | show | recover`: raw segments, where they are and what is in them. */
+
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { formatBytes } from '../../core/bytes.ts'
+import { systemCode, VaultError } from '../../core/errors.ts'
+import { formatRfc3339Ns } from '../../core/time.ts'
+import { readCatalog } from '../../query/catalog.ts'
+import { openVault } from '../../query/open-vault.ts'
+import { reportSegment, type SegmentReport } from '../../query/segment-report.ts'
+import { segmentFacts, type SegmentEntry } from '../../query/segments.ts'
+import type { LocalObjectStore } from '../../storage/object-store.ts'
+import type { Command, CommandContext, ExitCode } from '../command.ts'
+
+const venue = 'coinbase'
+
+export const command: Command = {
+  name: 'segments',
+  summary: 'list raw segments, look into one, recover what a dead recorder left',
+  example: 'mdv segments show segment_20251203T14_00001',
+  sections: ['storage'],
+
+  configure(parser) {
+    parser
+      .argument('<what>', 'ls, show or recover')
+      .argument('[label]', 'for show: a label, a key or the path of any segment file')
+      .option('--state <state>', 'for ls: active, ready, processing, converted, archived or foreign')
+  },
+
+  async run(context): Promise<ExitCode> {
+    const config = await context.config()
+    const baseDir = config.storage.base_dir
+    const what = context.args[0] ?? ''
+    if (what === 'ls') return list(context, await openVault(baseDir))
+    if (what === 'show') return show(context, baseDir)
+    throw new VaultError('usage', `mdv segments ${what}: no such command`, {
+      remedy: 'one of ls, show, recover',
+    })
+  },
+}
+
+async function list(context: CommandContext, store: LocalObjectStore): Promise<ExitCode> {
+  const { segments } = await readCatalog(store, venue, context.signal)
+  const state = context.options['state']
+  const wanted = segments.filter((entry) => state === undefined || entry.state === state)
+  const text = context.json
+    ? wanted.map((entry) => JSON.stringify(entryJson(entry)) + '\n').join('')
+    : wanted.map(entryText).join('')
+  await context.output.out(text)
+  if (!context.json) context.output.err(`${wanted.length} segments\n`)
+  return 0
+}
+
+function entryJson(entry: SegmentEntry): Record<string, unknown> {
+  const { recorder, firstN, lastN, lines, firstRecvNs, lastRecvNs } = segmentFacts(entry)
+  return {
+    label: entry.label,
+    state: entry.state,
+    raw_key: entry.rawKey,
+    size_bytes: entry.sizeBytes,
+    recorder,
+    first_n: firstN,
+    last_n: lastN,
+    lines,
+    first_recv_ns: firstRecvNs?.toString() ?? null,
+    last_recv_ns: lastRecvNs?.toString() ?? null,
+    job: entry.receipt?.job ?? null,
+    problem: entry.problem,
+  }
+}
+
+function entryText(entry: SegmentEntry): string {
+  const { recorder, firstN, lastN, firstRecvNs } = segmentFacts(entry)
+  const cells = [
+    entry.label.padEnd(26),
+    entry.state.padEnd(10),
+    formatBytes(entry.sizeBytes).padStart(9),
+    (recorder ?? '-').padEnd(10),
+    `${firstN ?? '-'}..${lastN ?? ''}`.padEnd(20),
+    firstRecvNs === null ? '' : formatRfc3339Ns(firstRecvNs),
+    entry.problem ?? '',
+  ]
+  return cells.join('  ').trimEnd() + '\n'
+}
+
+async function show(context: CommandContext, baseDir: string): Promise<ExitCode> {
+  const wanted = context.args[1]
+  if (wanted === undefined)
+    throw new VaultError('usage', 'mdv segments show: which one?', {
+      remedy: '"mdv segments ls" lists their labels',
+    })
+  const path = (await isFile(wanted)) ? wanted : await pathInVault(context, await openVault(baseDir), wanted)
+  const bytes = createReadStream(path, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>
+  const report = await reportSegment(path, bytes, context.signal)
+  await context.output.out(context.json ? JSON.stringify(report, null, 2) + '\n' : reportText(path, report))
+  const { badLines, headerProblem, sealProblem } = report.scan
+  return badLines > 0 || headerProblem !== null || sealProblem !== null ? 6 : 0
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile()
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error
+    return false
+  }
+}
+
+async function pathInVault(
+  context: CommandContext,
+  store: LocalObjectStore,
+  wanted: string,
+): Promise<string> {
+  const { segments } = await readCatalog(store, venue, context.signal)
+  const entry = segments.find((each) => each.label === wanted || each.rawKey === wanted)
+  if (entry === undefined)
+    throw new VaultError('usage', `${wanted}: no such segment`, { remedy: '"mdv segments ls" lists them' })
+  if (entry.rawKey === null)
+    throw new VaultError(
+      'usage',
+      `${wanted}: its raw bytes were deleted after conversion (job ${entry.receipt?.job})`,
+      {
+        remedy: `mdv query "SELECT * FROM segments WHERE label = '${wanted}'"`,
+      },
+    )
+  return store.pathOf(entry.rawKey)
+}
+
+function reportText(path: string, report: SegmentReport): string {
+  const { scan, frames, verbatimFrames, events, unknown, connections, gaps, bad } = report
+  const header = scan.header
+  const lines = [
+    path,
+    header === null
+      ? `header      ${scan.headerProblem}`
+      : `header      recorder ${header.recorder}, lines from ${header.n}, ${header.url}, by ${header.software}`,
+    `lines       ${scan.lines} good (${scan.firstN ?? '-'}..${scan.lastN ?? '-'}), ${scan.badLines} bad, ${formatBytes(scan.sizeBytes)}`,
+    `received    ${instant(scan.firstRecvNs)} to ${instant(scan.lastRecvNs)}`,
+    `frames      ${frames}${verbatimFrames === 0 ? '' : `, ${verbatimFrames} of them as text or base64`}`,
+    ...Object.entries(events).map(([name, count]) => `event       ${name} ${count}`),
+    ...(unknown === 0 ? [] : [`unknown     ${unknown} lines of a newer kind`]),
+    ...connections.map(
+      (each) => `connection  ${each.conn}: ${each.frames} frames, ${formatBytes(each.sizeBytes)}`,
+    ),
+    ...gaps.map(
+      ({ n, conn, gap }) =>
+        `gap         line ${n} ${conn ?? ''}: ${gap.cause}, after ${gap.after_seq ?? 'the start'} before ${gap.before_seq ?? '…'}, ${gap.missing ?? '?'} missing`,
+    ),
+    ...bad.map((each) => `bad         ${each.reason}: ${each.sizeBytes} bytes at ${each.offset}`),
+    `seal        ${sealText(report)}`,
+  ]
+  return lines.join('\n') + '\n'
+}
+
+function sealText({ scan }: SegmentReport): string {
+  if (scan.seal === null) return 'none: the segment is growing, or its end is missing'
+  return (
+    scan.sealProblem ??
+    `holds: sha256 ${scan.seal.sha256}${scan.seal.recovered === true ? ', sealed after a crash' : ''}`
+  )
+}
+
+function instant(epochNs: string | null): string {
+  return epochNs === null ? '-' : formatRfc3339Ns(BigInt(epochNs))
+}

@@ -1,0 +1,133 @@
+/** Raw segments against themselves and against receipts: every line's checksum and counter, the seal, the chain from one to the next. */
+
+import { VaultError } from '../core/errors.ts'
+import { SegmentScanner, type ScanResult } from '../segment/scan.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { error, warning, type Finding } from './finding.ts'
+import { unpacked } from './raw-bytes.ts'
+import type { SegmentEntry } from './segments.ts'
+
+/** What the chain is checked with. */
+export interface RawFacts {
+  readonly key: string
+  readonly recorder: string
+  readonly firstN: number
+  readonly lastN: number | null
+  readonly prev: string | null
+  readonly sealSha256: string
+}
+
+export interface CheckedRaw {
+  readonly findings: readonly Finding[]
+  /** null where the segment cannot be trusted to say. */
+  readonly facts: RawFacts | null
+}
+
+const keepBoth = 'keep the file; "mdv etl" converts its good lines and puts the bad ones into raw/rejected'
+
+/** @param entry with its bytes in raw/; one that moves on meanwhile has no findings */
+export async function checkRawSegment(
+  store: ObjectStore,
+  entry: SegmentEntry,
+  signal: AbortSignal,
+): Promise<CheckedRaw> {
+  const key = entry.rawKey!
+  if (entry.state === 'foreign') {
+    const words = `is not a segment of this vault (${entry.problem ?? 'its name is not one'}); it is left alone`
+    return {
+      findings: [warning('segment_foreign', key, words, 'move it away if it should not be there')],
+      facts: null,
+    }
+  }
+  try {
+    const problems: string[] = []
+    const scan = await scanSegment(store, entry, problems, signal)
+    return checkScan(key, entry, scan, problems)
+  } catch (thrown) {
+    signal.throwIfAborted()
+    if ((await store.head(key)) === undefined) return { findings: [], facts: null }
+    if (!(thrown instanceof VaultError) || thrown.kind === 'unavailable') throw thrown
+    const make = thrown.kind === 'corrupt' ? error : warning
+    return {
+      findings: [make('segment_damaged', key, thrown.message, thrown.remedy ?? keepBoth)],
+      facts: null,
+    }
+  }
+}
+
+/** Only the first few bad lines are told one by one. */
+const problemsMax = 5
+
+async function scanSegment(
+  store: ObjectStore,
+  entry: SegmentEntry,
+  problems: string[],
+  signal: AbortSignal,
+): Promise<ScanResult> {
+  const scanner = new SegmentScanner({
+    bad(reason, offset, sizeBytes) {
+      if (problems.length < problemsMax) problems.push(`${sizeBytes} bytes at ${offset}: ${reason}`)
+    },
+  })
+  const key = entry.rawKey!
+  const bytes = store.read(key, 0, entry.sizeBytes, signal)
+  for await (const chunk of unpacked(key, bytes, signal)) scanner.push(chunk)
+  return scanner.end()
+}
+
+function checkScan(
+  key: string,
+  entry: SegmentEntry,
+  scan: ScanResult,
+  problems: readonly string[],
+): CheckedRaw {
+  const findings: Finding[] = []
+  const say = (message: string): void => {
+    findings.push(error('segment_damaged', key, message, keepBoth))
+  }
+  if (scan.headerProblem !== null) say(scan.headerProblem)
+  if (scan.badLines > 0) say(`${scan.badLines} bad lines (${problems.join('; ')})`)
+  if (scan.header !== null && scan.seal === null) say('it has no seal: its end is missing')
+  if (scan.sealProblem !== null) say(scan.sealProblem)
+  if (scan.seal !== null && scan.badLines === 0 && scan.seal.lines !== scan.lines)
+    say(`the seal says ${scan.seal.lines} lines, there are ${scan.lines}`)
+  const expected = entry.source?.file_sha256
+  if (expected !== undefined && expected !== scan.fileSha256)
+    say(
+      `sha256 ${scan.fileSha256.slice(0, 12)}… ≠ ${expected.slice(0, 12)}… in its receipt: not the bytes that were converted`,
+    )
+  if (scan.header === null || scan.seal === null) return { findings, facts: null }
+  const { recorder, n, prev } = scan.header
+  const facts = { key, recorder, firstN: n, lastN: scan.seal.last_n, prev, sealSha256: scan.seal.sha256 }
+  return { findings, facts }
+}
+
+/** Each segment names the digest of the one before it: a segment exchanged for another shows. */
+export function checkRawChain(facts: readonly RawFacts[], segments: readonly SegmentEntry[]): Finding[] {
+  const before = sealsBefore(facts, segments)
+  return facts.flatMap((each) => {
+    const seals = before.get(`${each.recorder} ${each.firstN}`)
+    const isFirst = each.firstN === 1 && each.prev === null
+    if (isFirst || seals === undefined || (each.prev !== null && seals.has(each.prev))) return []
+    const words = `follows ${each.prev?.slice(0, 12) ?? 'nothing'}…, but the segment before it is ${[...seals][0]?.slice(0, 12)}…`
+    return [
+      error('segment_chain', each.key, words, 'one of the two was exchanged: compare both with a backup'),
+    ]
+  })
+}
+
+/** Seals of the segments that end right before a counter: one, or more where one of them is empty. */
+function sealsBefore(
+  facts: readonly RawFacts[],
+  segments: readonly SegmentEntry[],
+): Map<string, Set<string>> {
+  const seals = new Map<string, Set<string>>()
+  const note = (recorder: string, firstN: number, lastN: number | null, seal: string): void => {
+    const key = `${recorder} ${lastN === null ? firstN : lastN + 1}`
+    seals.set(key, (seals.get(key) ?? new Set()).add(seal))
+  }
+  for (const { source } of segments)
+    if (source?.seal_sha256) note(source.recorder, source.first_n, source.last_n, source.seal_sha256)
+  for (const each of facts) note(each.recorder, each.firstN, each.lastN, each.sealSha256)
+  return seals
+}

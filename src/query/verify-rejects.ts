@@ -1,0 +1,99 @@
+/** The rejected lines of a job, read back and checked for being whole. */
+
+import type { ObjectStore } from '../storage/object-store.ts'
+import type { Receipt } from '../table/receipt.ts'
+import { error, type Finding } from './finding.ts'
+
+export interface RejectedLines {
+  readonly counted: readonly { readonly recorder: string; readonly n: number }[]
+  /** Lines so damaged that their counter could not be read. */
+  readonly withoutCounter: number
+}
+
+const noRejects: RejectedLines = { counted: [], withoutCounter: 0 }
+
+export async function readRejects(
+  store: ObjectStore,
+  receipt: Receipt,
+): Promise<{ readonly rejects: RejectedLines; readonly findings: readonly Finding[] }> {
+  const key = receipt.rejects_key
+  const remedy = 'restore it from a backup'
+  if (key === null) {
+    const findings =
+      receipt.lines.rejected === 0
+        ? []
+        : [
+            error(
+              'rejects_missing',
+              receipt.job,
+              `has ${receipt.lines.rejected} rejected lines and names no object with them`,
+              remedy,
+            ),
+          ]
+    return { rejects: noRejects, findings }
+  }
+  const body = await store.get(key)
+  if (body === undefined)
+    return {
+      rejects: noRejects,
+      findings: [
+        error(
+          'rejects_missing',
+          key,
+          `is not there: ${receipt.lines.rejected} rejected lines are lost`,
+          remedy,
+        ),
+      ],
+    }
+  return parseRejects(key, body, receipt.lines.rejected)
+}
+
+function parseRejects(
+  key: string,
+  body: Buffer,
+  expected: number,
+): { readonly rejects: RejectedLines; readonly findings: readonly Finding[] } {
+  const counted: { recorder: string; n: number }[] = []
+  const findings: Finding[] = []
+  let withoutCounter = 0
+  const lines = body.toString('utf8').split('\n').slice(0, -1)
+  lines.forEach((text, i) => {
+    const line = parseReject(text)
+    if (typeof line === 'string')
+      findings.push(error('rejects_damaged', key, `line ${i + 1}: ${line}`, 'restore it from a backup'))
+    else if (line.n === null) withoutCounter++
+    else counted.push({ recorder: line.recorder, n: line.n })
+  })
+  if (lines.length !== expected)
+    findings.push(
+      error(
+        'rejects_damaged',
+        key,
+        `has ${lines.length} lines, its receipt says ${expected}`,
+        'restore it from a backup',
+      ),
+    )
+  return { rejects: { counted, withoutCounter }, findings }
+}
+
+/** @returns what is wrong with it, when it is not a reject as they are written */
+function parseReject(text: string): { readonly recorder: string; readonly n: number | null } | string {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    if (cause instanceof SyntaxError) return 'is not JSON'
+    throw cause
+  }
+  if (typeof value !== 'object' || value === null) return 'is not an object'
+  const { recorder, n, len, text: plain, base64 } = value as Readonly<Record<string, unknown>>
+  if (typeof recorder !== 'string' || (n !== null && typeof n !== 'number')) return 'names no line'
+  const bytes =
+    typeof plain === 'string'
+      ? Buffer.byteLength(plain)
+      : typeof base64 === 'string'
+        ? Buffer.from(base64, 'base64').length
+        : null
+  if (bytes === null || bytes !== len) return `keeps ${bytes ?? 'no'} bytes of a line that had ${String(len)}`
+  return { recorder, n }
+}

@@ -1,0 +1,180 @@
+/** `mdv verify`: proves from receipts and data that every line is accounted for once. Reads everything it proves. */
+
+import { join } from 'node:path'
+import type { LocalObjectStore } from '../storage/object-store.ts'
+import { readReceipts } from '../table/receipts.ts'
+import type { Receipt } from '../table/receipt.ts'
+import { isVanishedPart } from './engine.ts'
+import type { Finding } from './finding.ts'
+import { joinSegments, listRaw, type SegmentEntry } from './segments.ts'
+import { checkParts } from './verify-parts.ts'
+import { checkRawSegment, checkRawChain, type RawFacts } from './verify-raw.ts'
+import { checkReceipts } from './verify-receipts.ts'
+import { readRejects } from './verify-rejects.ts'
+import { RowChecker } from './verify-rows.ts'
+import { checkStrays, listStrays } from './verify-strays.ts'
+
+export interface VerifyOptions {
+  /** Only segments with a line received on or after this UTC date; null: all. */
+  readonly since: string | null
+  /** Rebuilds every frame of a job whose raw segment is kept, and compares; null: not asked for. */
+  readonly rebuild: RebuildCheck | null
+  readonly memoryLimitMb: number
+  readonly onFinding: (finding: Finding) => Promise<void>
+  readonly onProgress: (done: number, total: number, what: string) => void
+}
+
+export type RebuildCheck = (
+  store: LocalObjectStore,
+  receipt: Receipt,
+  raw: SegmentEntry,
+  signal: AbortSignal,
+) => Promise<{ readonly frames: number; readonly findings: readonly Finding[] }>
+
+export interface VerifySummary {
+  readonly receipts: number
+  readonly parts: number
+  readonly rows: number
+  readonly lines: number
+  readonly rejected: number
+  readonly rawSegments: number
+  readonly framesRebuilt: number
+  readonly errors: number
+  readonly warnings: number
+}
+
+/** @returns counts of what was proved; findings go to `onFinding` as they are made */
+export async function verifyVault(
+  store: LocalObjectStore,
+  venue: string,
+  options: VerifyOptions,
+  signal: AbortSignal,
+): Promise<VerifySummary> {
+  const strays = await listStrays(store, venue, signal)
+  const raw = await listRaw(store, venue, signal)
+  const everyReceipt = await readReceipts(store, venue, signal)
+  const everySegment = joinSegments(raw, everyReceipt)
+  const tally = new Tally(options.onFinding)
+
+  await tally.add(checkReceipts(everyReceipt, everySegment))
+  await tally.add(checkStrays(strays, everyReceipt, everySegment))
+  const segments = everySegment.filter((entry) => isSince(entry, options.since))
+  const receipts = [...new Set(segments.flatMap((entry) => (entry.receipt === null ? [] : [entry.receipt])))]
+  const rawSegments = await verifyRaw(store, segments, tally, options, signal)
+  const framesRebuilt = await verifyReceipts(store, receipts, segments, tally, options, signal)
+  return {
+    receipts: receipts.length,
+    parts: sum(receipts, (receipt) => receipt.parts.length),
+    rows: sum(receipts, (receipt) => sum(receipt.parts, (part) => part.rows)),
+    lines: sum(receipts, (receipt) => receipt.lines.total),
+    rejected: sum(receipts, (receipt) => receipt.lines.rejected),
+    rawSegments,
+    framesRebuilt,
+    errors: tally.errors,
+    warnings: tally.warnings,
+  }
+}
+
+async function verifyRaw(
+  store: LocalObjectStore,
+  segments: readonly SegmentEntry[],
+  tally: Tally,
+  options: VerifyOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const present = segments.filter((entry) => entry.rawKey !== null && entry.state !== 'active')
+  const facts: RawFacts[] = []
+  for (const [i, entry] of present.entries()) {
+    signal.throwIfAborted()
+    options.onProgress(i, present.length, `segment ${entry.label}`)
+    const checked = await checkRawSegment(store, entry, signal)
+    await tally.add(checked.findings)
+    if (checked.facts !== null) facts.push(checked.facts)
+  }
+  await tally.add(checkRawChain(facts, segments))
+  return present.length
+}
+
+async function verifyReceipts(
+  store: LocalObjectStore,
+  receipts: readonly Receipt[],
+  segments: readonly SegmentEntry[],
+  tally: Tally,
+  options: VerifyOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const archived = new Map(
+    segments.filter((entry) => entry.rawKey !== null).map((entry) => [entry.receipt?.job, entry]),
+  )
+  using checker = await RowChecker.open(
+    store,
+    options.memoryLimitMb,
+    join(await store.scratch('verify'), 'spill'),
+  )
+  let framesRebuilt = 0
+  for (const [i, receipt] of receipts.entries()) {
+    signal.throwIfAborted()
+    options.onProgress(i, receipts.length, `job ${receipt.job}`)
+    const rawEntry = archived.get(receipt.job)
+    const hasRaw = rawEntry !== undefined
+    const findings = await verifyReceipt(store, receipt, hasRaw, checker, signal)
+    await tally.add(findings)
+    if (options.rebuild === null || rawEntry === undefined || findings.length > 0) continue
+    const rebuilt = await options.rebuild(store, receipt, rawEntry, signal)
+    framesRebuilt += rebuilt.frames
+    await tally.add(rebuilt.findings)
+  }
+  return framesRebuilt
+}
+
+/** @returns nothing for a receipt that a later generation replaced while it was looked at */
+async function verifyReceipt(
+  store: LocalObjectStore,
+  receipt: Receipt,
+  hasRaw: boolean,
+  checker: RowChecker,
+  signal: AbortSignal,
+): Promise<Finding[]> {
+  for (let isLast = false; ; isLast = true) {
+    const damaged = await checkParts(store, receipt, hasRaw, signal)
+    if (damaged === 'superseded') return []
+    const { rejects, findings } = await readRejects(store, receipt)
+    // Rows of damaged parts are not counted: what is wrong with them is already said.
+    if (damaged.length > 0) return [...damaged, ...findings]
+    try {
+      return [...findings, ...(await checker.check(receipt, rejects))]
+    } catch (error) {
+      // A part that took its place, or was replaced, between the two looks: look again.
+      if (isLast || !isVanishedPart(error)) throw error
+    }
+  }
+}
+
+function isSince(entry: SegmentEntry, since: string | null): boolean {
+  if (since === null) return true
+  const hour = /^segment_(\d{4})(\d{2})(\d{2})T/.exec(entry.label)
+  // A label's hour is when a segment was opened; it holds lines of the next hour at most.
+  return hour === null || `${hour[1]}-${hour[2]}-${hour[3]}` >= since
+}
+
+class Tally {
+  readonly #onFinding: (finding: Finding) => Promise<void>
+  errors = 0
+  warnings = 0
+
+  constructor(onFinding: (finding: Finding) => Promise<void>) {
+    this.#onFinding = onFinding
+  }
+
+  async add(findings: readonly Finding[]): Promise<void> {
+    for (const finding of findings) {
+      if (finding.severity === 'error') this.errors++
+      else this.warnings++
+      await this.#onFinding(finding)
+    }
+  }
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0)
+}
