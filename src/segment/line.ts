@@ -1,0 +1,150 @@
+/** Lines as bytes: a frame's envelope written around its untouched bytes. The hot path of the recorder. No I/O. */
+
+import { isUtf8 } from 'node:buffer'
+import { crc32 } from 'node:zlib'
+import type { LogEvent, VerbatimReason } from './format.ts'
+
+/** `,"crc":"xxxxxxxx"}` before the newline. */
+export const crcSuffixBytes = 18
+/** More than any envelope without its connection name: 20-digit n, recv_ns and len, keys, reason, suffix and newline. */
+const envelopeBytesMax = 160
+
+const openN = Buffer.from('{"n":')
+const openRecv = Buffer.from(',"recv_ns":"')
+const openMsg = Buffer.from(',"msg":')
+const openCrc = Buffer.from(',"crc":"')
+const hexDigits = Buffer.from('0123456789abcdef')
+const braceOpen = 0x7b
+const braceClose = 0x7d
+const lineFeed = 0x0a
+const carriageReturn = 0x0d
+
+/** The bytes between receive time and length that every line of one connection shares: `","conn":"abc-1","len":`. */
+export function connectionBytes(connection: string): Buffer {
+  return Buffer.from(`","conn":${JSON.stringify(connection)},"len":`)
+}
+
+/** An upper bound of a frame's line, as it comes. A verbatim one may need more: see `encodeVerbatim`. */
+export function lineBytesMax(connection: Buffer, frameSizeBytes: number): number {
+  return envelopeBytesMax + connection.length + frameSizeBytes
+}
+
+/**
+ * Why a frame cannot stand in its line as it came; null for one line of UTF-8 that begins and ends as a JSON object
+ * (its inside is checked where frames are decoded, not on the way in). 76 ns for 630 bytes, most of it `isUtf8`.
+ */
+export function verbatimReason(frame: Buffer, isBinary: boolean): VerbatimReason | null {
+  if (isBinary) return 'binary'
+  if (!isUtf8(frame)) return 'not_utf8'
+  if (frame.indexOf(lineFeed) >= 0 || frame.indexOf(carriageReturn) >= 0) return 'line_break'
+  if (frame[0] === braceOpen && frame[frame.length - 1] === braceClose) return null
+  return isJson(frame) ? null : 'not_json'
+}
+
+function isJson(frame: Buffer): boolean {
+  try {
+    JSON.parse(frame.toString('utf8'))
+    return true
+  } catch {
+    return false // a venue may send any text; it is kept as text
+  }
+}
+
+/**
+ * Writes lines into a buffer that the caller has found large enough. Keeps the digits of the counter and of the last receive
+ * time, since both change little from line to line: about 0.65 µs a line of 740 bytes, 0.5 µs of it the CRC.
+ */
+export class LineEncoder {
+  readonly #n = new Uint8Array(20)
+  #nFrom = 20
+  #recvNs: bigint | null = null
+  #recv: Buffer = Buffer.alloc(0)
+
+  constructor(firstN: number) {
+    const digits = String(firstN)
+    this.#nFrom = 20 - digits.length
+    this.#n.set(Buffer.from(digits), this.#nFrom)
+  }
+
+  /** Writes the next line around `frame` and returns where it ends. */
+  frame(target: Buffer, at: number, recvNs: bigint, connection: Buffer, frame: Buffer): number {
+    const from = at
+    at = this.#head(target, at, recvNs)
+    target.set(connection, at)
+    at = writeDecimal(target, at + connection.length, frame.length)
+    target.set(openMsg, at)
+    at += openMsg.length
+    target.set(frame, at)
+    return this.#close(target, from, at + frame.length)
+  }
+
+  /** The next line for anything else; returns its bytes. For the few lines that are not plain frames. */
+  other(recvNs: bigint, rest: string): Buffer {
+    const line = Buffer.allocUnsafe(envelopeBytesMax + Buffer.byteLength(rest))
+    let at = this.#head(line, 0, recvNs)
+    at += line.write(rest, at)
+    return line.subarray(0, this.#close(line, 0, at))
+  }
+
+  /** `{"n":…,"recv_ns":"…` without the quote that closes the time. */
+  #head(target: Buffer, at: number, recvNs: bigint): number {
+    target.set(openN, at)
+    at += openN.length
+    for (let i = this.#nFrom; i < 20; i++) target[at++] = this.#n[i]!
+    target.set(openRecv, at)
+    at += openRecv.length
+    if (recvNs !== this.#recvNs) {
+      this.#recvNs = recvNs
+      this.#recv = Buffer.from(String(recvNs))
+    }
+    target.set(this.#recv, at)
+    return at + this.#recv.length
+  }
+
+  #close(target: Buffer, from: number, at: number): number {
+    this.#step()
+    let crc = crc32(target.subarray(from, at))
+    target.set(openCrc, at)
+    at += openCrc.length
+    for (let i = 7; i >= 0; i--) {
+      target[at + i] = hexDigits[crc & 15]!
+      crc >>>= 4
+    }
+    at += 8
+    target[at++] = 0x22
+    target[at++] = braceClose
+    target[at++] = lineFeed
+    return at
+  }
+
+  #step(): void {
+    let i = 19
+    while (this.#n[i] === 0x39) this.#n[i--] = 0x30
+    this.#n[i] = i < this.#nFrom ? 0x31 : this.#n[i]! + 1
+    if (i < this.#nFrom) this.#nFrom = i
+  }
+}
+
+function writeDecimal(target: Buffer, at: number, value: number): number {
+  let width = 1
+  for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) width++
+  for (let i = at + width - 1; i >= at; i--) {
+    target[i] = 0x30 + (value % 10)
+    value = Math.floor(value / 10)
+  }
+  return at + width
+}
+
+/** The rest of a line, after the receive time, for a frame that cannot stand as it came. */
+export function verbatimRest(connection: string, frame: Buffer, reason: VerbatimReason): string {
+  const asText = reason === 'line_break' || reason === 'not_json'
+  const value = JSON.stringify(frame.toString(asText ? 'utf8' : 'base64'))
+  const name = asText ? 'text' : 'base64'
+  return `","conn":${JSON.stringify(connection)},"len":${Buffer.byteLength(value)},"${name}":${value},"why":"${reason}"`
+}
+
+/** The rest of a line, after the receive time, for something the recorder says itself. */
+export function eventRest(connection: string | null, event: LogEvent): string {
+  const conn = connection === null ? '' : `,"conn":${JSON.stringify(connection)}`
+  return `"${conn},"event":${JSON.stringify(event)}`
+}

@@ -1,0 +1,465 @@
+/**
+ * The recorder's log: frames go in by bytes without waiting, come to disk in groups, and are sealed into segments.
+ *
+ * Invariant: a line is kept in memory until an fdatasync has covered it in a file whose name is synced too; `durableN` moves only
+ * then. A file whose write or fsync failed is never trusted past what was durable before: the lines it did not cover are written
+ * again, under the same counters, to a new segment, whose header (first n) tells recovery where the failed file must be cut.
+ */
+
+import type { Clock, Timer } from '../core/clock.ts'
+import { messageOf, systemCode, VaultError } from '../core/errors.ts'
+import { utcHour } from '../core/time.ts'
+import { activeSegmentKey, segmentLabel } from '../storage/keys.ts'
+import type { Disk } from '../storage/disk.ts'
+import type { LocalObjectStore } from '../storage/object-store.ts'
+import { ActiveFile } from './active-file.ts'
+import { ChunkPool, type Chunk } from './chunk.ts'
+import { ConnectionCounter } from './connection-stats.ts'
+import type { LogEvent } from './format.ts'
+import {
+  connectionBytes,
+  eventRest,
+  lineBytesMax,
+  LineEncoder,
+  verbatimReason,
+  verbatimRest,
+} from './line.ts'
+import { freeCounter, publishSegment } from './publish.ts'
+import { sealDurablePart, type Suspect } from './suspect.ts'
+
+export interface SegmentLogOptions {
+  readonly venue: string
+  readonly url: string
+  readonly software: string
+  readonly recorder: string
+  readonly segmentBytesMax: number
+  /** null: by size and hour only. */
+  readonly segmentAgeMsMax: number | null
+  readonly flushEveryMs: number
+  readonly flushBytes: number
+  /** false: durable means written to the operating system; a power loss may take what it still held. */
+  readonly fsync: boolean
+  readonly queueBytesMax: number
+}
+
+export interface SegmentLogDeps {
+  readonly store: LocalObjectStore
+  readonly disk: Disk
+  readonly clock: Clock
+  /** Called after each group that became durable. */
+  readonly onDurable?: (durableN: number) => void
+  /** Called when the disk refuses; recording goes on in memory, up to the queue's limit, until it takes bytes again. */
+  readonly onTrouble?: (error: VaultError) => void
+}
+
+/** A connection as the log knows it: its name in bytes, and its counts. Made by `openConnection`. */
+export class LogConnection {
+  readonly id: string
+  readonly bytes: Buffer
+  readonly counter: ConnectionCounter
+
+  constructor(id: string) {
+    this.id = id
+    this.bytes = connectionBytes(id)
+    this.counter = new ConnectionCounter(id)
+  }
+}
+
+export interface SegmentLogStats {
+  segmentsSealed: number
+  linesWritten: number
+  bytesWritten: number
+  fsyncs: number
+  lastFsyncMs: number
+  maxFsyncMs: number
+  activeSizeBytes: number
+  activeLabel: string | null
+  /** Age of the oldest line that is not durable yet, milliseconds, at its worst since the last reading. */
+  maxDurableLagMs: number
+}
+
+/** Room that frames may not take, so that the log can always say why they were not taken. */
+const eventReserveBytes = 1024 * 1024
+const retryAfterMs = 1000
+const rotationCheckMs = 1000
+
+export class SegmentLog {
+  readonly recorder: string
+  readonly stats: SegmentLogStats = {
+    segmentsSealed: 0,
+    linesWritten: 0,
+    bytesWritten: 0,
+    fsyncs: 0,
+    lastFsyncMs: 0,
+    maxFsyncMs: 0,
+    activeSizeBytes: 0,
+    activeLabel: null,
+    maxDurableLagMs: 0,
+  }
+  readonly #deps: SegmentLogDeps
+  readonly #options: SegmentLogOptions
+  readonly #encoder = new LineEncoder(1)
+  readonly #pool: ChunkPool
+  /** Open ones, and closed ones until their last frames are counted in a chunk. */
+  readonly #connections = new Set<LogConnection>()
+  #fill: Chunk
+  #fillSinceMs = 0
+  /** Closed chunks, oldest first, none of them durable. */
+  #waiting: Chunk[] = []
+  /** How many of `#waiting` are in the active file already. */
+  #written = 0
+  #queuedBytes = 0
+  #nextN = 1
+  #durableN = 0
+  #segmentBytes = 0
+  #segmentOpenedMs: number | null = null
+  #active: ActiveFile | null = null
+  #suspects: Suspect[] = []
+  #prev: string | null = null
+  #closing = false
+  #wake: (() => void) | null = null
+  #flushTimer: Timer | null = null
+  #rotationTimer: Timer | null = null
+  #durableWaiters: { readonly n: number; readonly resolve: () => void }[] = []
+  readonly #stop = new AbortController()
+  readonly #loop: Promise<void>
+
+  constructor(deps: SegmentLogDeps, options: SegmentLogOptions) {
+    this.#deps = deps
+    this.#options = options
+    this.recorder = options.recorder
+    this.#pool = new ChunkPool(options.flushBytes + 256 * 1024)
+    this.#fill = this.#pool.take(0)
+    this.#watchRotation()
+    this.#loop = this.#run()
+  }
+
+  /** The counter the next line will carry. */
+  get nextN(): number {
+    return this.#nextN
+  }
+
+  /** Every line up to this counter survives what happens next. */
+  get durableN(): number {
+    return this.#durableN
+  }
+
+  /** Bytes of lines that are not durable yet. */
+  get queuedBytes(): number {
+    return this.#queuedBytes
+  }
+
+  /** Lines and bytes of durable prefixes of files that failed and could not be sealed yet. */
+  get suspects(): number {
+    return this.#suspects.length
+  }
+
+  openConnection(id: string): LogConnection {
+    const connection = new LogConnection(id)
+    this.#connections.add(connection)
+    return connection
+  }
+
+  /** No more frames will come on it. */
+  closeConnection(connection: LogConnection): void {
+    this.#closeChunk(false)
+    this.#connections.delete(connection)
+  }
+
+  /**
+   * Takes a frame as it came. Never waits.
+   *
+   * @param sequence the venue's number, -1 when the frame has none
+   * @returns false: the queue is full and nothing was taken; the caller hangs up and records a gap
+   */
+  appendFrame(
+    connection: LogConnection,
+    recvNs: bigint,
+    frame: Buffer,
+    isBinary: boolean,
+    sequence: number,
+  ): boolean {
+    const sizeMax = lineBytesMax(connection.bytes, frame.length)
+    if (this.#queuedBytes + sizeMax > this.#options.queueBytesMax - eventReserveBytes) return false
+    connection.counter.add(sequence)
+    const reason = verbatimReason(frame, isBinary)
+    if (reason !== null) {
+      this.#appendOther(recvNs, verbatimRest(connection.id, frame, reason))
+      return true
+    }
+    this.#makeRoom(sizeMax)
+    const fill = this.#fill
+    const until = this.#encoder.frame(fill.bytes, fill.used, recvNs, connection.bytes, frame)
+    this.#appended(recvNs, until - fill.used)
+    return true
+  }
+
+  /** Takes what the recorder says itself; always. */
+  appendEvent(recvNs: bigint, connection: LogConnection | null, event: LogEvent): void {
+    this.#appendOther(recvNs, eventRest(connection?.id ?? null, event))
+  }
+
+  /** Resolves when all that was appended before is durable. */
+  flush(): Promise<void> {
+    const n = this.#nextN - 1
+    if (this.#durableN >= n) return Promise.resolve()
+    this.#closeChunk(false)
+    return new Promise((resolve) => this.#durableWaiters.push({ n, resolve }))
+  }
+
+  /** Ends the segment if it is old enough or the UTC hour has changed. Called every second by the log itself. */
+  rotateIfDue(): void {
+    const openedMs = this.#segmentOpenedMs
+    if (openedMs === null) return
+    const nowMs = this.#deps.clock.nowMs()
+    const age = this.#options.segmentAgeMsMax
+    const isOld = age !== null && nowMs - openedMs >= age
+    if (isOld || utcHour(nowMs) !== utcHour(openedMs)) this.#endSegment()
+  }
+
+  /**
+   * Makes everything durable, seals and publishes the segment.
+   *
+   * @throws {VaultError} `unavailable` when the disk does not take the rest within `withinMs`; what is durable is recovered at the next start
+   */
+  async close(withinMs = 10_000): Promise<void> {
+    this.#rotationTimer?.cancel()
+    this.#endSegment()
+    this.#closing = true
+    this.#wake?.()
+    const late = new Promise<'late'>((resolve) => this.#deps.clock.after(withinMs, () => resolve('late')))
+    if ((await Promise.race([this.#loop, late])) !== 'late') return
+    this.#stop.abort()
+    await this.#loop
+    const lost = this.#nextN - 1 - this.#durableN
+    throw new VaultError(
+      'unavailable',
+      `the disk under ${this.#deps.store.location} did not take the last ${lost} lines within ${withinMs} ms`,
+      {
+        remedy: 'look at the disk; what is durable is recovered at the next start',
+      },
+    )
+  }
+
+  #appendOther(recvNs: bigint, rest: string): void {
+    const line = this.#encoder.other(recvNs, rest)
+    this.#makeRoom(line.length)
+    this.#fill.bytes.set(line, this.#fill.used)
+    this.#appended(recvNs, line.length)
+  }
+
+  #makeRoom(sizeBytes: number): void {
+    if (this.#fill.used + sizeBytes <= this.#fill.bytes.length) return
+    this.#closeChunk(false)
+    if (sizeBytes <= this.#fill.bytes.length) return
+    this.#pool.giveBack(this.#fill)
+    this.#fill = this.#pool.take(sizeBytes)
+  }
+
+  #appended(recvNs: bigint, sizeBytes: number): void {
+    const fill = this.#fill
+    if (fill.lines === 0) this.#firstLine(fill, recvNs)
+    fill.used += sizeBytes
+    fill.lines++
+    fill.lastN = this.#nextN++
+    fill.lastRecvNs = recvNs
+    this.#queuedBytes += sizeBytes
+    this.#segmentBytes += sizeBytes
+    if (this.#segmentBytes >= this.#options.segmentBytesMax) this.#endSegment()
+    else if (fill.used >= this.#options.flushBytes) this.#closeChunk(false)
+  }
+
+  #firstLine(fill: Chunk, recvNs: bigint): void {
+    fill.firstN = this.#nextN
+    fill.firstRecvNs = recvNs
+    this.#fillSinceMs = this.#deps.clock.monotonicMs()
+    this.#segmentOpenedMs ??= this.#deps.clock.nowMs()
+    this.#flushTimer ??= this.#deps.clock.after(this.#options.flushEveryMs, () => this.#flushDue())
+  }
+
+  #flushDue(): void {
+    this.#flushTimer = null
+    this.#closeChunk(false)
+  }
+
+  /** The segment ends with what has been appended so far; nothing happens to one without lines. */
+  #endSegment(): void {
+    if (this.#segmentOpenedMs === null) return
+    this.#closeChunk(true)
+    this.#segmentBytes = 0
+    this.#segmentOpenedMs = null
+  }
+
+  #closeChunk(endsSegment: boolean): void {
+    const fill = this.#fill
+    if (fill.lines === 0 && !endsSegment) return
+    this.#flushTimer?.cancel()
+    this.#flushTimer = null
+    fill.connections = [...this.#connections].map((one) => one.counter.take()).filter((one) => one !== null)
+    fill.endsSegment = endsSegment
+    this.#waiting.push(fill)
+    this.#fill = this.#pool.take(0)
+    this.#wake?.()
+  }
+
+  #watchRotation(): void {
+    this.#rotationTimer = this.#deps.clock.after(rotationCheckMs, () => {
+      this.rotateIfDue()
+      this.#watchRotation()
+    })
+  }
+
+  /** Writes what waits, until told to stop and nothing waits. Disk trouble is reported and tried again, never skipped. */
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#commitWaiting()
+        await this.#sealSuspects()
+        if (this.#waiting.length > 0) continue
+        if (this.#closing) return
+        await new Promise<void>((resolve) => (this.#wake = resolve))
+        this.#wake = null
+      } catch (error) {
+        await this.#survive(error)
+      }
+    }
+  }
+
+  async #commitWaiting(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      // Chunks that arrive meanwhile wait for the next group; a segment's end closes the group.
+      const end = this.#waiting.findIndex((chunk) => chunk.endsSegment)
+      const group = this.#waiting.slice(0, end < 0 ? undefined : end + 1)
+      this.#active ??= await this.#openActive(group[0]!)
+      for (const chunk of group.slice(this.#written)) {
+        await this.#active.write(chunk)
+        this.#written++
+      }
+      await this.#sync(this.#active)
+      this.#nowDurable(group)
+      if (end >= 0) await this.#sealActive(this.#active)
+    }
+  }
+
+  async #openActive(first: Chunk): Promise<ActiveFile> {
+    const { clock, disk, store } = this.#deps
+    const { venue, url, software, recorder } = this.#options
+    const hour = utcHour(clock.nowMs())
+    const n = first.lines === 0 ? this.#nextN : first.firstN
+    const header = {
+      format: 1,
+      venue,
+      url,
+      software,
+      recorder,
+      n,
+      prev: this.#prev,
+      opened_ns: String(clock.nowNs()),
+    } as const
+    for (let counter = await freeCounter(store, venue, hour, this.#stop.signal); ; counter++) {
+      const label = segmentLabel(hour, counter)
+      const path = store.pathOf(activeSegmentKey(venue, label))
+      await disk.makeFolder(store.pathOf(activeSegmentKey(venue, 'x').slice(0, -'/x.ndjson'.length)))
+      try {
+        return await ActiveFile.create(disk, path, label, header)
+      } catch (error) {
+        if (systemCode(error) !== 'EEXIST') throw error
+      }
+    }
+  }
+
+  async #sync(active: ActiveFile): Promise<void> {
+    const startMs = this.#deps.clock.monotonicMs()
+    if (this.#options.fsync) await active.sync()
+    else active.trustUnsynced()
+    const tookMs = this.#deps.clock.monotonicMs() - startMs
+    this.stats.fsyncs++
+    this.stats.lastFsyncMs = tookMs
+    this.stats.maxFsyncMs = Math.max(this.stats.maxFsyncMs, tookMs)
+  }
+
+  #nowDurable(group: readonly Chunk[]): void {
+    this.#waiting = this.#waiting.slice(group.length)
+    this.#written = 0
+    for (const chunk of group) {
+      this.#queuedBytes -= chunk.used
+      this.stats.linesWritten += chunk.lines
+      this.stats.bytesWritten += chunk.used
+      if (chunk.lines > 0) this.#durableN = chunk.lastN
+      this.#pool.giveBack(chunk)
+    }
+    this.stats.maxDurableLagMs = Math.max(
+      this.stats.maxDurableLagMs,
+      this.#deps.clock.monotonicMs() - this.#fillSinceMs,
+    )
+    this.stats.activeSizeBytes = this.#active?.sizeBytes ?? 0
+    this.stats.activeLabel = this.#active?.label ?? null
+    this.#durableWaiters = this.#durableWaiters.filter(({ n, resolve }) => {
+      if (n <= this.#durableN) resolve()
+      return n > this.#durableN
+    })
+    this.#deps.onDurable?.(this.#durableN)
+  }
+
+  /** After a crash here the sealed file lies under raw/active; recovery publishes it as it is. */
+  async #sealActive(active: ActiveFile): Promise<void> {
+    this.#prev = await active.seal()
+    this.#active = null
+    this.stats.activeSizeBytes = 0
+    this.stats.activeLabel = null
+    const { store } = this.#deps
+    try {
+      await publishSegment(store, this.#options.venue, active.path, active.label, this.#stop.signal)
+      this.stats.segmentsSealed++
+    } catch (error) {
+      this.#suspects.push({ file: active, isSealed: true })
+      throw error
+    }
+  }
+
+  async #survive(error: unknown): Promise<void> {
+    const trouble =
+      error instanceof VaultError
+        ? error
+        : new VaultError('unavailable', `writing under ${this.#deps.store.location}: ${messageOf(error)}`, {
+            cause: error,
+            remedy:
+              systemCode(error) === 'ENOSPC'
+                ? 'free space on that disk; recording goes on by itself'
+                : 'look at the disk; recording goes on by itself in a new segment',
+          })
+    if (this.#active !== null) {
+      await this.#active.abandon()
+      this.#prev = this.#active.durable.seal.sha256
+      this.#suspects.push({ file: this.#active, isSealed: false })
+    }
+    this.#active = null
+    this.#written = 0
+    this.#deps.onTrouble?.(trouble)
+    if (this.#stop.signal.aborted) return
+    await new Promise<void>((resolve) => {
+      this.#stop.signal.addEventListener('abort', () => resolve(), { once: true })
+      this.#deps.clock.after(retryAfterMs, resolve)
+    })
+  }
+
+  /** Cuts files that failed back to what was durable, seals and publishes them, once newer lines are safe elsewhere. */
+  async #sealSuspects(): Promise<void> {
+    while (this.#suspects.length > 0) {
+      const suspect = this.#suspects[0]!
+      const { store, disk } = this.#deps
+      await sealDurablePart(disk, suspect)
+      if (suspect.file.durable.lines > 0) {
+        await publishSegment(
+          store,
+          this.#options.venue,
+          suspect.file.path,
+          suspect.file.label,
+          this.#stop.signal,
+        )
+        this.stats.segmentsSealed++
+      }
+      this.#suspects.shift()
+    }
+  }
+}

@@ -1,0 +1,63 @@
+/** Names for segments, and the step that makes a sealed one visible under raw/ready. */
+
+import type { ObjectStore, LocalObjectStore } from '../storage/object-store.ts'
+import { listAll } from '../storage/object-store.ts'
+import {
+  archivedSegmentKey,
+  parseSegmentLabel,
+  rawActive,
+  rawReady,
+  readySegmentKey,
+  receiptsPrefix,
+  segmentLabel,
+} from '../storage/keys.ts'
+
+/** The least counter of `hour` that no active, ready, archived or receipted segment bears. */
+export async function freeCounter(
+  store: ObjectStore,
+  venue: string,
+  hour: string,
+  signal: AbortSignal,
+): Promise<number> {
+  const stem = `segment_${hour}_`
+  const date = `${hour.slice(0, 4)}-${hour.slice(4, 6)}-${hour.slice(6, 8)}`
+  const archive = archivedSegmentKey(venue, date, '', 'gz').replace(/\.ndjson\.gz$/, '')
+  const prefixes = [rawActive(venue), rawReady(venue), archive, receiptsPrefix(venue)].map(
+    (folder) => folder + stem,
+  )
+  let counter = 0
+  for (const prefix of prefixes) {
+    for (const { key } of await listAll(store, prefix, signal)) {
+      counter = Math.max(counter, counterIn(key.slice(prefix.length - stem.length)))
+    }
+  }
+  return counter + 1
+}
+
+/** A receipt's name goes on after the label: `segment_20251203T14_00002_abcdefghij_12345.json`. */
+function counterIn(name: string): number {
+  const label = /^segment_\d{8}T\d{2}_\d{5,}/.exec(name)?.[0]
+  return label === undefined ? 0 : (parseSegmentLabel(label)?.counter ?? 0)
+}
+
+/**
+ * Gives a sealed, synced file its name under raw/ready: the label it has, or the next one that is free.
+ *
+ * @param path the file; gone when this returns
+ * @returns the label it got
+ */
+export async function publishSegment(
+  store: LocalObjectStore,
+  venue: string,
+  path: string,
+  label: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const wanted = parseSegmentLabel(label)
+  if ((await store.publishFile(path, readySegmentKey(venue, label))) === 'created') return label
+  const hour = wanted?.hour ?? '19700101T00'
+  for (let counter = await freeCounter(store, venue, hour, signal); ; counter++) {
+    const next = segmentLabel(hour, counter)
+    if ((await store.publishFile(path, readySegmentKey(venue, next))) === 'created') return next
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The few file operations the vault makes on the way to durable, as a value: the real ones here, and in tests doubles that
+ * accept half a write, refuse an fsync or forget what was not synced.
+ */
+
+import { constants } from 'node:fs'
+import { link, mkdir, open, unlink, type FileHandle } from 'node:fs/promises'
+import { systemCode } from '../core/errors.ts'
+
+export interface DiskFile {
+  /** Bytes taken, which may be fewer than given (a full disk takes part without an error). */
+  write(bytes: Uint8Array, from: number, length: number): Promise<number>
+  datasync(): Promise<void>
+  truncate(sizeBytes: number): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Disk {
+  /** A new file; fails with EEXIST. */
+  create(path: string): Promise<DiskFile>
+  /** An existing file, for appending at its end. */
+  append(path: string): Promise<DiskFile>
+  link(path: string, newPath: string): Promise<void>
+  unlink(path: string): Promise<void>
+  /** Makes names in a folder survive power loss; `false` where the platform cannot. */
+  syncFolder(path: string): Promise<boolean>
+  makeFolder(path: string): Promise<void>
+}
+
+/** What Windows and some network file systems answer to opening or syncing a folder. */
+const cannotSyncFolders = new Set(['EPERM', 'EISDIR', 'EINVAL', 'EBADF', 'ENOTSUP', 'EOPNOTSUPP'])
+
+const noFollow = constants.O_NOFOLLOW ?? 0
+
+class RealFile implements DiskFile {
+  readonly #handle: FileHandle
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle
+  }
+
+  async write(bytes: Uint8Array, from: number, length: number): Promise<number> {
+    return (await this.#handle.write(bytes, from, length)).bytesWritten
+  }
+
+  async datasync(): Promise<void> {
+    await this.#handle.datasync()
+  }
+
+  async truncate(sizeBytes: number): Promise<void> {
+    await this.#handle.truncate(sizeBytes)
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close()
+  }
+}
+
+export const realDisk: Disk = {
+  create: async (path) =>
+    new RealFile(
+      await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | noFollow, 0o644),
+    ),
+  append: async (path) => new RealFile(await open(path, constants.O_WRONLY | constants.O_APPEND | noFollow)),
+  link,
+  unlink,
+  syncFolder: async (path) => {
+    let folder: FileHandle | undefined
+    try {
+      folder = await open(path, constants.O_RDONLY)
+      await folder.sync()
+      return true
+    } catch (error) {
+      if (cannotSyncFolders.has(systemCode(error) ?? '')) return false
+      throw error
+    } finally {
+      await folder?.close()
+    }
+  },
+  makeFolder: async (path) => {
+    await mkdir(path, { recursive: true })
+  },
+}
+
+/** Writes all of `bytes`: `write` may take a part and say so only in its result. */
+export async function writeAll(
+  file: DiskFile,
+  bytes: Uint8Array,
+  from = 0,
+  until = bytes.length,
+): Promise<void> {
+  let at = from
+  while (at < until) {
+    const taken = await file.write(bytes, at, until - at)
+    if (taken <= 0) throw Object.assign(new Error('the disk took no byte and gave no error'), { code: 'EIO' })
+    at += taken
+  }
+}

@@ -1,0 +1,348 @@
+/**
+ * An object store in a folder. Put-if-absent is: write a temporary file, fsync it, link it to its name, remove the temporary
+ * name, fsync the folder. Where the file system has no hard links, an exclusive lock file and a rename stand in for the link.
+ */
+
+import { constants } from 'node:fs'
+import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { dirname, join, resolve, sep } from 'node:path'
+import { systemCode, VaultError } from '../core/errors.ts'
+import { realDisk, writeAll, type Disk } from './disk.ts'
+import type { LocalObjectStore, ObjectInfo, PutOutcome } from './object-store.ts'
+
+/** Ours, beside the objects: temporary files and scratch. Listings never show it. */
+const ownFolder = '.mdv'
+const chunkBytes = 4 * 1024 * 1024
+const listBatch = 1000
+
+/** A local store and what its file system cannot do, said aloud by whoever opens it. */
+export interface OpenedLocalStore extends LocalObjectStore {
+  readonly notes: readonly string[]
+}
+
+/**
+ * Opens the folder, making it when absent, and tries what the vault needs of it.
+ *
+ * @throws {VaultError} `preflight`: a file stands in the way, the folder cannot be made or written
+ */
+export async function openLocalStore(baseDir: string, disk: Disk = realDisk): Promise<OpenedLocalStore> {
+  const location = resolve(baseDir)
+  try {
+    await mkdir(join(location, ownFolder, 'tmp'), { recursive: true })
+    const abilities = await probe(join(location, ownFolder, 'tmp'), disk)
+    return new LocalStore(location, disk, abilities)
+  } catch (error) {
+    throw explain(error, location, 'open')
+  }
+}
+
+interface Abilities {
+  readonly links: boolean
+  readonly folderSync: boolean
+}
+
+/** Tries a link and a folder sync in the folder itself: what a file system can do is not in its name. */
+async function probe(folder: string, disk: Disk): Promise<Abilities> {
+  const path = join(folder, `probe-${process.pid}`)
+  await rm(path, { force: true })
+  await rm(`${path}-link`, { force: true })
+  const file = await disk.create(path)
+  await file.close()
+  const links = await succeeds(
+    () => disk.link(path, `${path}-link`),
+    ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EISDIR', 'EMLINK'],
+  )
+  const folderSync = await disk.syncFolder(folder)
+  await rm(path, { force: true })
+  await rm(`${path}-link`, { force: true })
+  return { links, folderSync }
+}
+
+async function succeeds(attempt: () => Promise<void>, refusals: readonly string[]): Promise<boolean> {
+  try {
+    await attempt()
+    return true
+  } catch (error) {
+    if (refusals.includes(systemCode(error) ?? '')) return false
+    throw error
+  }
+}
+
+class LocalStore implements OpenedLocalStore {
+  readonly location: string
+  readonly notes: readonly string[]
+  readonly #disk: Disk
+  readonly #abilities: Abilities
+  #temporaries = 0
+
+  constructor(location: string, disk: Disk, abilities: Abilities) {
+    this.location = location
+    this.#disk = disk
+    this.#abilities = abilities
+    const notes: string[] = []
+    if (!abilities.links)
+      notes.push(`${location}: no hard links here; one writer at a time only, by lock file and rename`)
+    if (!abilities.folderSync)
+      notes.push(`${location}: folders cannot be fsynced here; a power loss may forget the newest names`)
+    this.notes = notes
+  }
+
+  pathOf(key: string): string {
+    checkKey(key)
+    return join(this.location, ...key.split('/'))
+  }
+
+  async putIfAbsent(key: string, body: Uint8Array): Promise<PutOutcome> {
+    const path = this.pathOf(key)
+    return this.#explained(key, async () => {
+      const temporary = join(this.location, ownFolder, 'tmp', `put-${process.pid}-${++this.#temporaries}`)
+      await rm(temporary, { force: true })
+      const file = await this.#disk.create(temporary)
+      try {
+        await writeAll(file, body)
+        await file.datasync()
+      } finally {
+        await file.close()
+      }
+      return this.#publish(temporary, path, true)
+    })
+  }
+
+  async publishFile(source: string, key: string): Promise<PutOutcome> {
+    const path = this.pathOf(key)
+    return this.#explained(key, async () => {
+      const file = await this.#disk.append(source)
+      try {
+        await file.datasync()
+      } finally {
+        await file.close()
+      }
+      return this.#publish(source, path, false)
+    })
+  }
+
+  /** Gives a synced file its name if nobody has it. `discard`: remove the file also when the name is taken. */
+  async #publish(source: string, path: string, discard: boolean): Promise<PutOutcome> {
+    await this.#makeFolder(dirname(path))
+    const outcome = await (this.#abilities.links
+      ? this.#link(source, path)
+      : this.#lockAndRename(source, path))
+    // Crash here: the object has both names; the second is in our own folder and swept with it.
+    if (outcome === 'created' || discard) await rm(source, { force: true })
+    // Also on `exists`: whoever made the name may have died before syncing it, and we are about to rely on it.
+    await this.#syncFolder(dirname(path))
+    return outcome
+  }
+
+  async #link(source: string, path: string): Promise<PutOutcome> {
+    try {
+      await this.#disk.link(source, path)
+      return 'created'
+    } catch (error) {
+      if (systemCode(error) === 'EEXIST') return 'exists'
+      throw error
+    }
+  }
+
+  async #lockAndRename(source: string, path: string): Promise<PutOutcome> {
+    const lock = join(this.location, ownFolder, 'put.lock')
+    const handle = await open(lock, 'wx').catch((error: unknown) => {
+      throw new VaultError('held', `${lock} is held by another writer`, {
+        cause: error,
+        remedy: 'this file system has no hard links and allows one writer; if none runs, remove that file',
+      })
+    })
+    try {
+      if ((await statOrNothing(path)) !== undefined) return 'exists'
+      await rename(source, path)
+      return 'created'
+    } finally {
+      await handle.close()
+      await rm(lock, { force: true })
+    }
+  }
+
+  async get(key: string): Promise<Buffer | undefined> {
+    const path = this.pathOf(key)
+    return this.#explained(key, async () => {
+      const handle = await openOrNothing(path)
+      if (handle === undefined) return undefined
+      try {
+        return await handle.readFile()
+      } finally {
+        await handle.close()
+      }
+    })
+  }
+
+  async head(key: string): Promise<ObjectInfo | undefined> {
+    const path = this.pathOf(key)
+    return this.#explained(key, async () => {
+      const stat = await statOrNothing(path)
+      return stat?.isFile() === true ? { key, sizeBytes: stat.size, modifiedMs: stat.mtimeMs } : undefined
+    })
+  }
+
+  async *read(key: string, from: number, until: number, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const handle = await this.#explained(key, () => openOrNothing(this.pathOf(key)))
+    if (handle === undefined)
+      throw new VaultError('invalid', `${this.location}/${key}: there is no such object`)
+    try {
+      for (let at = from; at < until;) {
+        signal.throwIfAborted()
+        const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, until - at))
+        const { bytesRead } = await this.#explained(key, () => handle.read(chunk, 0, chunk.length, at))
+        if (bytesRead === 0) return
+        yield chunk.subarray(0, bytesRead)
+        at += bytesRead
+      }
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<readonly ObjectInfo[]> {
+    const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
+    let batch: ObjectInfo[] = []
+    for await (const info of this.#walk(folder, prefix, signal)) {
+      batch.push(info)
+      if (batch.length < listBatch) continue
+      yield batch
+      batch = []
+    }
+    if (batch.length > 0) yield batch
+  }
+
+  /** Keys in ascending order: a folder sorts as its name with the slash that follows it. */
+  async *#walk(folder: string, prefix: string, signal: AbortSignal): AsyncGenerator<ObjectInfo> {
+    signal.throwIfAborted()
+    const path = folder === '' ? this.location : join(this.location, ...folder.split('/'))
+    const entries = await this.#explained(folder, () => entriesOrNone(path))
+    const names = entries
+      .filter(
+        (entry) => (entry.isDirectory() || entry.isFile()) && !(folder === '' && entry.name === ownFolder),
+      )
+      .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
+      .sort((a, b) => (a < b ? -1 : 1))
+    for (const name of names) {
+      const key = folder + name
+      if (name.endsWith('/')) {
+        if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.#walk(key, prefix, signal)
+      } else if (key.startsWith(prefix)) {
+        const stat = await this.#explained(key, () => statOrNothing(join(path, name)))
+        // Gone between listing and looking: as if listed a moment later.
+        if (stat !== undefined) yield { key, sizeBytes: stat.size, modifiedMs: stat.mtimeMs }
+      }
+    }
+  }
+
+  async delete(key: string): Promise<boolean> {
+    const path = this.pathOf(key)
+    return this.#explained(key, async () => {
+      try {
+        await this.#disk.unlink(path)
+      } catch (error) {
+        if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return false
+        throw error
+      }
+      await this.#syncFolder(dirname(path))
+      return true
+    })
+  }
+
+  async scratch(name: string): Promise<string> {
+    checkKey(name)
+    const path = join(this.location, ownFolder, 'scratch', name)
+    await this.#explained(name, () => mkdir(path, { recursive: true }))
+    return path
+  }
+
+  /** Makes a folder and syncs each one that was new in its parent: a name in an unsynced folder is not durable. */
+  async #makeFolder(path: string): Promise<void> {
+    const first = await mkdir(path, { recursive: true })
+    if (first === undefined) return
+    for (let folder = path; folder.startsWith(first); folder = dirname(folder))
+      await this.#syncFolder(dirname(folder))
+  }
+
+  async #syncFolder(path: string): Promise<void> {
+    if (this.#abilities.folderSync) await this.#disk.syncFolder(path)
+  }
+
+  async #explained<T>(key: string, operation: () => Promise<T>): Promise<T> {
+    try {
+      return await operation()
+    } catch (error) {
+      throw explain(error, `${this.location}${sep}${key}`, 'use')
+    }
+  }
+}
+
+/** Keys come from our own functions; a foreign one must not leave the folder. */
+function checkKey(key: string): void {
+  const bad = key.split('/').some((part) => part === '' || part === '.' || part === '..')
+  // eslint-disable-next-line no-control-regex
+  if (bad || /[\\\u0000-\u001f]/.test(key))
+    throw new VaultError('invalid', `not a key: ${JSON.stringify(key)}`)
+}
+
+async function openOrNothing(path: string) {
+  try {
+    return await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0))
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
+
+async function statOrNothing(path: string) {
+  try {
+    return await lstat(path)
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
+
+async function entriesOrNone(path: string) {
+  try {
+    return await readdir(path, { withFileTypes: true })
+  } catch (error) {
+    if (isAbsent(error)) return []
+    throw error
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR'
+}
+
+const remedies: Readonly<Record<string, string>> = {
+  EACCES: 'give this user the right to read and write there, or set storage.base_dir to another folder',
+  EPERM: 'give this user the right to read and write there, or set storage.base_dir to another folder',
+  EROFS: 'that file system is read-only: mount it writable, or set storage.base_dir to another folder',
+  ENOSPC: 'free space on that disk, or set storage.base_dir to another one',
+  EDQUOT: 'free space within the quota, or set storage.base_dir to another disk',
+  ENOTDIR: 'a file stands where a folder should be: move it away, or set storage.base_dir to another folder',
+  EEXIST: 'a file stands where a folder should be: move it away, or set storage.base_dir to another folder',
+  ELOOP: 'a symbolic link lies inside the vault: replace it by what it points to',
+  EISDIR: 'a folder stands where a file should be: move it away',
+}
+
+const transient = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'EBUSY', 'EIO', 'ETIMEDOUT', 'ESTALE'])
+
+/** A system error as one of ours, with the path and the way out; others pass unchanged. */
+function explain(error: unknown, path: string, verb: string): unknown {
+  const code = systemCode(error)
+  if (error instanceof VaultError || code === undefined) return error
+  const remedy =
+    remedies[code] ??
+    (transient.has(code)
+      ? 'try again; if it stays, look at the disk and the limits of this process'
+      : undefined)
+  const kind = transient.has(code) ? 'unavailable' : 'preflight'
+  return new VaultError(kind, `cannot ${verb} ${path}: ${code}`, {
+    cause: error,
+    ...(remedy === undefined ? {} : { remedy }),
+  })
+}
