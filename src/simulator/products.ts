@@ -29,7 +29,7 @@ const known: readonly (readonly [string, number, number, number, number])[] = [
   ['AVAX', 2_318, 2, 320, 300],
   ['LINK', 15_790, 3, 310, 330],
   ['LTC', 8_721, 2, 300, 310],
-  ['SHIB', 12_340, 9, 300, 290],
+  ['SHIB', 1_234, 8, 300, 290],
 ]
 
 /** The first `count` products of the venue. */
