@@ -339,3 +339,15 @@ test('a folder of adopted Parquet is a view; one that is gone is said and harms 
   assert.equal(await ask('SELECT count(*) AS n FROM level2'), '{"n":0}\n')
   assert.match(notes.join(), /adopted_theirs is not available/)
 })
+
+test('trades without an id all stay in market_trades_unique', async () => {
+  const nameless = (n: number): RowSpec => ({
+    table: 'market_trades',
+    product: 'BTC-USD',
+    n,
+    values: { price: '2' },
+  })
+  const rows = [nameless(1), nameless(2)]
+  await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 2, rows })
+  assert.equal(await ask('SELECT count(*) AS n FROM market_trades_unique'), '{"n":2}\n')
+})

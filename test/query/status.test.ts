@@ -115,7 +115,7 @@ test('a recorder that holds its lease is recording; one whose process is gone ha
   const lease = { ...(await thisProcess()), purpose: 'mdv ingest', token: 't' }
   await vault.write(key, JSON.stringify({ lease }))
   assert.equal((await readStatus(vault.store, clock, 'coinbase', signal)).status.recorder.state, 'recording')
-  await vault.write(key, JSON.stringify({ lease: { ...lease, boot: 'another boot' } }))
+  await vault.write(key, JSON.stringify({ lease: { ...lease, started: 'another start' } }))
   const { recorder } = (await readStatus(vault.store, clock, 'coinbase', signal)).status
-  assert.equal(recorder.state, lease.boot === null ? 'recording' : 'died')
+  assert.equal(recorder.state, lease.started === null ? 'recording' : 'died')
 })

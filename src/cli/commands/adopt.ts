@@ -7,6 +7,7 @@ import type { FolderOutcome } from '../../adopt/adopt-folder.ts'
 import { namedMappings, parseMapping } from '../../adopt/mapping.ts'
 import { formatBytes } from '../../core/bytes.ts'
 import { systemCode, VaultError } from '../../core/errors.ts'
+import { toJson } from '../../query/json.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 
@@ -46,7 +47,7 @@ export const command: Command = {
         isDryRun(context),
         context.signal,
       )
-      await context.output.out(context.json ? json(outcome) : folderText(outcome))
+      await context.output.out(context.json ? toJson(outcome, 0) : folderText(outcome))
       return 0
     }
     const { adoptFile } = await import('../../adopt/adopt-file.ts')
@@ -58,7 +59,7 @@ export const command: Command = {
       const options = { mapping, isDryRun: isDryRun(context), onProgress }
       const outcome = await adoptFile(deps, file, options, context.signal)
       if (context.output.isTerminal) context.output.err('\r\u001b[K')
-      await context.output.out(context.json ? json(outcome) : fileText(file, outcome))
+      await context.output.out(context.json ? toJson(outcome, 0) : fileText(file, outcome))
     }
     return 0
   },
@@ -100,10 +101,6 @@ async function statOf(path: string) {
     if (systemCode(error) !== 'ENOENT') throw error
     throw new VaultError('usage', `${path}: there is no such file or folder`, { cause: error })
   }
-}
-
-function json(outcome: AdoptOutcome | FolderOutcome): string {
-  return `${JSON.stringify(outcome)}\n`
 }
 
 function fileText(file: string, outcome: AdoptOutcome): string {

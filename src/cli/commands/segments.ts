@@ -6,6 +6,7 @@ import { formatBytes } from '../../core/bytes.ts'
 import { systemCode, VaultError } from '../../core/errors.ts'
 import { formatRfc3339Ns } from '../../core/time.ts'
 import { readCatalog } from '../../query/catalog.ts'
+import { toJson } from '../../query/json.ts'
 import { openVault } from '../../query/open-vault.ts'
 import { reportSegment, type SegmentReport } from '../../query/segment-report.ts'
 import { segmentFacts, type SegmentEntry } from '../../query/segments.ts'
@@ -92,7 +93,7 @@ async function show(context: CommandContext, baseDir: string): Promise<ExitCode>
   const path = (await isFile(wanted)) ? wanted : await pathInVault(context, await openVault(baseDir), wanted)
   const bytes = createReadStream(path, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>
   const report = await reportSegment(path, bytes, context.signal)
-  await context.output.out(context.json ? JSON.stringify(report, null, 2) + '\n' : reportText(path, report))
+  await context.output.out(context.json ? toJson(report, 2) : reportText(path, report))
   const { badLines, headerProblem, sealProblem } = report.scan
   return badLines > 0 || headerProblem !== null || sealProblem !== null ? 6 : 0
 }

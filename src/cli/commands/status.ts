@@ -4,6 +4,7 @@ import { formatBytes } from '../../core/bytes.ts'
 import { formatRfc3339Ns, utcDate } from '../../core/time.ts'
 import type { GapsToday } from '../../query/gaps-today.ts'
 import { readStatus, type Status } from '../../query/status.ts'
+import { toJson } from '../../query/json.ts'
 import { openVault } from '../../query/open-vault.ts'
 import type { Command, ExitCode } from '../command.ts'
 
@@ -22,7 +23,9 @@ export const command: Command = {
     const store = await openVault(config.storage.base_dir)
     const { status, catalog } = await readStatus(store, context.clock, 'coinbase', context.signal)
     const gaps = context.options['gaps'] === false ? null : await gapsToday()
-    await context.output.out(context.json ? statusJson(status, gaps) : statusText(status, gaps))
+    await context.output.out(
+      context.json ? toJson({ ...status, gapsToday: gaps }, 2) : statusText(status, gaps),
+    )
     return 0
 
     async function gapsToday(): Promise<GapsToday> {
@@ -30,14 +33,6 @@ export const command: Command = {
       return countGapsToday(store, catalog, utcDate(context.clock.nowNs()), context.signal)
     }
   },
-}
-
-function statusJson(status: Status, gaps: GapsToday | null): string {
-  const plain = { ...status, gapsToday: gaps }
-  return (
-    JSON.stringify(plain, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value), 2) +
-    '\n'
-  )
 }
 
 function statusText(status: Status, gaps: GapsToday | null): string {

@@ -5,6 +5,7 @@ import { VaultError } from '../../core/errors.ts'
 import { isUtcDate } from '../../core/time.ts'
 import type { Finding } from '../../query/finding.ts'
 import type { VerifySummary } from '../../query/verify.ts'
+import { toJson } from '../../query/json.ts'
 import { openVault } from '../../query/open-vault.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 
@@ -42,9 +43,7 @@ export const command: Command = {
       context.signal,
     )
     if (context.output.isTerminal) context.output.err('\r\u001b[K')
-    await context.output.out(
-      context.json ? JSON.stringify({ ...summary, findings }, null, 2) + '\n' : summaryText(summary),
-    )
+    await context.output.out(context.json ? toJson({ ...summary, findings }, 2) : summaryText(summary))
     return summary.errors === 0 ? 0 : 6
   },
 }
