@@ -26,6 +26,8 @@ export interface IngestionConfig {
   readonly segment_max_mb: number
   readonly segment_max_seconds: number
   readonly queue_max_mb: number
+  /** Absolute; of use with S3 storage only. */
+  readonly spool_dir: string | null
 }
 
 export interface EtlConfig {

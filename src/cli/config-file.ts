@@ -1,0 +1,180 @@
+/** Reads a configuration file: every value with its line and column, every problem with its place. Nothing is merged here. */
+
+import { isUtf8 } from 'node:buffer'
+import { readFile } from 'node:fs/promises'
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  type Document,
+  type Pair,
+  type YAMLMap,
+} from 'yaml'
+import { messageOf, systemCode, VaultError } from '../core/errors.ts'
+import { didYouMean } from '../core/nearest.ts'
+import { optionSpecs, sections, type OptionSpec } from './options.ts'
+import { readPlain, type OptionValue } from './option-value.ts'
+
+export interface FileValue {
+  readonly value: OptionValue
+  /** `config/config.yaml:7:3`. */
+  readonly origin: string
+}
+
+export interface ConfigFile {
+  readonly values: ReadonlyMap<string, FileValue>
+  /** One line each, with place and way out. */
+  readonly problems: readonly string[]
+}
+
+const fileBytesMax = 1_000_000
+
+/** @throws {VaultError} `config` when the file cannot be read as text; undefined when there is none */
+export async function readConfigFile(path: string): Promise<ConfigFile | undefined> {
+  const bytes = await readBytes(path)
+  if (bytes === undefined) return undefined
+  if (bytes.length > fileBytesMax)
+    throw new VaultError('config', `${path}: ${bytes.length} bytes are too many for a configuration`)
+  if (!isUtf8(bytes) || bytes.includes(0))
+    throw new VaultError('config', `${path}: not UTF-8 text`, { remedy: 'save the file as UTF-8' })
+  return parseConfig(path, bytes.toString('utf8'))
+}
+
+async function readBytes(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    const code = systemCode(error)
+    if (code === 'ENOENT') return undefined
+    if (code === 'EISDIR') throw new VaultError('config', `${path}: a folder, not a file`, { cause: error })
+    if (code === 'ENOTDIR')
+      throw new VaultError('config', `${path}: a part of this path is not a folder`, { cause: error })
+    if (code === 'EACCES' || code === 'EPERM')
+      throw new VaultError('config', `${path}: this user may not read it`, {
+        cause: error,
+        remedy: 'change its permissions or run as its owner',
+      })
+    throw new VaultError('config', `${path}: ${messageOf(error)}`, { cause: error })
+  }
+}
+
+/** Keys as a tree: a leaf is an option, an inner node a group of them. */
+type KeyTree = Map<string, KeyTree | OptionSpec>
+
+const keyTree = makeKeyTree()
+
+function makeKeyTree(): KeyTree {
+  const root: KeyTree = new Map()
+  for (const spec of optionSpecs) {
+    const keys = spec.path.split('.')
+    let tree = root
+    for (const key of keys.slice(0, -1)) {
+      const next = tree.get(key) ?? new Map()
+      tree.set(key, next)
+      tree = next as KeyTree
+    }
+    tree.set(keys.at(-1)!, spec)
+  }
+  return root
+}
+
+/** @param name how the file is called in messages */
+export function parseConfig(name: string, text: string): ConfigFile {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
+  const place = (offset: number): string => {
+    const { line, col } = lines.linePos(offset)
+    return `${name}:${line}:${col}`
+  }
+  const faults = [...document.errors, ...document.warnings]
+  if (faults.length > 0) {
+    const problems = faults.map((fault) => `${place(fault.pos[0])} ${syntaxWords(fault, text)}`)
+    return { values: new Map(), problems }
+  }
+  const reader = new FileReader(document, place)
+  reader.readRoot()
+  return reader
+}
+
+function syntaxWords(fault: { code: string; message: string; pos: [number, number] }, text: string): string {
+  const message = fault.message.split('\n')[0]!.replace(/\.$/, '')
+  const word = /^[\w.-]+/.exec(text.slice(fault.pos[0]))?.[0]
+  if (fault.code === 'DUPLICATE_KEY') return `duplicate key "${word ?? ''}": keep one of them`
+  if (fault.code === 'TAB_AS_INDENT') return 'a tab as indentation: use spaces'
+  return `not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`
+}
+
+class FileReader implements ConfigFile {
+  readonly values = new Map<string, FileValue>()
+  readonly problems: string[] = []
+  readonly #document: Document
+  readonly #place: (offset: number) => string
+
+  constructor(document: Document, place: (offset: number) => string) {
+    this.#document = document
+    this.#place = place
+  }
+
+  readRoot(): void {
+    const root = this.#document.contents
+    if (root === null || (isScalar(root) && root.value === null)) return
+    if (isMap(root)) this.#readMap(root, keyTree, '')
+    else this.#problem(root, '', `expected the sections ${sections.join(', ')}`)
+  }
+
+  #readMap(map: YAMLMap, tree: KeyTree, path: string): void {
+    for (const pair of map.items) this.#readPair(pair, tree, path)
+  }
+
+  #readPair(pair: Pair, tree: KeyTree, path: string): void {
+    const key = isScalar(pair.key) ? String(pair.key.value) : ''
+    const known = tree.get(key)
+    if (known === undefined) {
+      this.#problem(pair.key, path, `unknown key "${key}"${suggestion(key, tree, path)}`)
+      return
+    }
+    const node = isAlias(pair.value) ? pair.value.resolve(this.#document) : pair.value
+    // A key without a value means its default, as in a file whose lines were emptied rather than removed.
+    if (node === null || node === undefined || (isScalar(node) && node.value === null)) return
+    const keyPath = path === '' ? key : `${path}.${key}`
+    if (!(known instanceof Map)) this.#readOption(known, node, pair.value)
+    else if (isMap(node)) this.#readMap(node, known, keyPath)
+    else this.#problem(pair.value, keyPath, `expected keys below it: ${[...known.keys()].join(', ')}`)
+  }
+
+  #readOption(spec: OptionSpec, node: unknown, at: unknown): void {
+    const read = readPlain(spec.type, plainOf(node, this.#document))
+    if ('value' in read) {
+      this.values.set(spec.path, { value: read.value, origin: this.#place(offsetOf(at)) })
+      return
+    }
+    const item = isSeq(node) && read.item !== undefined ? node.items[read.item] : at
+    const problem = spec.isSecret ? 'is not text' : read.problem
+    this.#problem(item, spec.path, problem)
+  }
+
+  #problem(node: unknown, path: string, words: string): void {
+    this.problems.push(`${this.#place(offsetOf(node))} ${path === '' ? '' : `${path}: `}${words}`)
+  }
+}
+
+function plainOf(node: unknown, document: Document): unknown {
+  return isScalar(node) || isSeq(node) || isMap(node) ? node.toJS(document) : node
+}
+
+function offsetOf(node: unknown): number {
+  const range = (node as { readonly range?: readonly number[] | null } | null)?.range
+  return range?.[0] ?? 0
+}
+
+/** A key near by, or the same key in the section where it belongs. */
+function suggestion(key: string, tree: KeyTree, path: string): string {
+  const here = didYouMean(key, tree.keys())
+  if (here !== '') return here
+  const elsewhere = optionSpecs.find((spec) => spec.path.endsWith(`.${key}`))
+  if (elsewhere !== undefined) return ` (did you mean "${elsewhere.path}"?)`
+  return `: ${path === '' ? 'sections are' : 'keys are'} ${[...tree.keys()].join(', ')}`
+}

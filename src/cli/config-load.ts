@@ -1,0 +1,202 @@
+/** The effective configuration: flag > environment > file > default, each value with where it came from. */
+
+import { homedir } from 'node:os'
+import { resolve } from 'node:path'
+import { VaultError } from '../core/errors.ts'
+import { nearest } from '../core/nearest.ts'
+import type { Config } from './config.ts'
+import { readConfigFile, type FileValue } from './config-file.ts'
+import { envOf, flagKey, optionSpecs, storageLayers, type OptionSpec } from './options.ts'
+import { readText, type OptionValue } from './option-value.ts'
+
+export const defaultConfigPath = 'config/config.yaml'
+
+export interface ConfigSources {
+  /** From `--config` or MDV_CONFIG; undefined: the default path, where it exists. */
+  readonly path: string | undefined
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Flags' values by the parser's names (`baseDir`). */
+  readonly flags: Readonly<Record<string, unknown>>
+  /** Flags that exist on this command, so that others of the same name (a command's own) are left alone. */
+  readonly sections: readonly string[]
+}
+
+export interface Setting {
+  readonly spec: OptionSpec
+  readonly value: OptionValue
+  /** `default`, `config/config.yaml:7:3`, `environment MDV_…` or a flag's name. */
+  readonly origin: string
+}
+
+export interface LoadedConfig {
+  readonly config: Config
+  /** In the order of the table. */
+  readonly settings: readonly Setting[]
+  /** The file that was read; undefined: none. */
+  readonly file: string | undefined
+  /** What is odd but no error, one line each. */
+  readonly warnings: readonly string[]
+}
+
+/** @throws {VaultError} `config` (`usage` where only flags are wrong) with every problem, one a line */
+export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
+  const path = sources.path ?? defaultConfigPath
+  const file = await readConfigFile(path)
+  if (file === undefined && sources.path !== undefined)
+    throw new VaultError('config', `${path}: no such file`, {
+      remedy: `correct --config, or write one: mdv init --config ${path}`,
+    })
+  const flagProblems: string[] = []
+  const problems = [...(file?.problems ?? [])]
+  const settings = optionSpecs.map((spec): Setting => {
+    const flag = fromFlag(spec, sources, flagProblems)
+    const env = fromEnv(spec, sources.env, problems)
+    const chosen: FileValue = flag ??
+      env ??
+      file?.values.get(spec.path) ?? { value: spec.default, origin: 'default' }
+    return { spec, ...chosen }
+  })
+  if (problems.length === 0 && flagProblems.length === 0) problems.push(...crossChecks(settings))
+  if (problems.length > 0) throw badConfig('config', [...problems, ...flagProblems])
+  if (flagProblems.length > 0) throw badConfig('usage', flagProblems)
+  return {
+    config: configOf(settings),
+    settings,
+    file: file === undefined ? undefined : path,
+    warnings: unknownVariables(sources.env),
+  }
+}
+
+function badConfig(kind: 'config' | 'usage', problems: readonly string[]): VaultError {
+  return new VaultError(kind, problems.join('\n'), {
+    remedy: 'every key: docs/configuration.md, or "mdv config schema" for an editor',
+  })
+}
+
+function fromFlag(spec: OptionSpec, sources: ConfigSources, problems: string[]): FileValue | undefined {
+  if (spec.flag === null || !sources.sections.some((section) => spec.path.startsWith(`${section}.`)))
+    return undefined
+  const given = sources.flags[flagKey(spec.flag)]
+  if (typeof given === 'boolean') return { value: given, origin: spec.flag }
+  return typeof given === 'string' ? fromText(spec, given, spec.flag, spec.flag, problems) : undefined
+}
+
+function fromEnv(spec: OptionSpec, env: ConfigSources['env'], problems: string[]): FileValue | undefined {
+  const name = envOf(spec)
+  const given = env[name]
+  // Empty means not set, as compose files and unit files write it.
+  return given === undefined || given === ''
+    ? undefined
+    : fromText(spec, given, name, `environment ${name}`, problems)
+}
+
+function fromText(
+  spec: OptionSpec,
+  text: string,
+  place: string,
+  origin: string,
+  problems: string[],
+): FileValue | undefined {
+  const read = readText(spec.type, text)
+  if ('value' in read) return { value: read.value, origin }
+  problems.push(`${place}: ${spec.isSecret ? 'is not text' : read.problem}`)
+  return undefined
+}
+
+/** What no value says alone. */
+function crossChecks(settings: readonly Setting[]): string[] {
+  const at = (path: string): Setting => settings.find((setting) => setting.spec.path === path)!
+  const place = ({ origin, spec }: Setting): string =>
+    origin === 'default' ? spec.path : `${origin} ${spec.path}`
+  const problems: string[] = []
+  const key = at('coinbase.api_key')
+  const secret = at('coinbase.api_secret_file')
+  if (key.value !== null && secret.value === null)
+    problems.push(`${place(key)}: needs coinbase.api_secret_file beside it`)
+  if (secret.value !== null && key.value === null)
+    problems.push(`${place(secret)}: needs coinbase.api_key beside it`)
+  const backend = at('storage.backend')
+  if (backend.value === 's3')
+    problems.push(`${place(backend)}: s3 is not in this version; use local and a folder in storage.base_dir`)
+  for (const layer of storageLayers) problems.push(...layerProblems(layer, at, place))
+  return problems
+}
+
+function layerProblems(
+  layer: string,
+  at: (path: string) => Setting,
+  place: (setting: Setting) => string,
+): string[] {
+  const backend = at(`storage.${layer}.backend`)
+  if (backend.value === 's3') return [`${place(backend)}: s3 is not in this version; use local`]
+  const folder = at(`storage.${layer}.base_dir`)
+  const main = at('storage.base_dir')
+  const differs =
+    folder.value !== null && resolve(expandHome(folder.value)) !== resolve(expandHome(main.value))
+  return differs
+    ? [`${place(folder)}: another folder than storage.base_dir; one folder a layer is not in this version`]
+    : []
+}
+
+function configOf(settings: readonly Setting[]): Config {
+  const values = new Map(settings.map(({ spec, value }) => [spec.path, value]))
+  const text = (path: string): string => String(values.get(path))
+  const textOrNull = (path: string): string | null => (values.get(path) === null ? null : text(path))
+  const number = (path: string): number => Number(values.get(path))
+  const numberOrNull = (path: string): number | null => (values.get(path) === null ? null : number(path))
+  const flag = (path: string): boolean => values.get(path) === true
+  const list = (path: string): readonly string[] => values.get(path) as readonly string[]
+  const products = values.get('coinbase.product_ids')
+  return {
+    coinbase: {
+      ws_url: text('coinbase.ws_url'),
+      rest_url: text('coinbase.rest_url'),
+      product_ids: products === 'all' ? 'all' : (products as readonly string[]),
+      channels: list('coinbase.channels'),
+      api_key: textOrNull('coinbase.api_key'),
+      api_secret_file: pathOrNull(values.get('coinbase.api_secret_file')),
+    },
+    ingestion: {
+      batch_size: number('ingestion.batch_size'),
+      flush_interval_seconds: number('ingestion.flush_interval_seconds'),
+      enable_fsync: flag('ingestion.enable_fsync'),
+      segment_max_mb: number('ingestion.segment_max_mb'),
+      segment_max_seconds: number('ingestion.segment_max_seconds'),
+      queue_max_mb: number('ingestion.queue_max_mb'),
+      spool_dir: pathOrNull(values.get('ingestion.spool_dir')),
+    },
+    etl: {
+      poll_interval_seconds: number('etl.poll_interval_seconds'),
+      compression: text('etl.compression') as Config['etl']['compression'],
+      delete_after_processing: flag('etl.delete_after_processing'),
+      number_type: text('etl.number_type') as Config['etl']['number_type'],
+      memory_limit_mb: number('etl.memory_limit_mb'),
+      archive: flag('etl.archive'),
+      archive_max_days: numberOrNull('etl.archive_max_days'),
+      archive_max_gb: numberOrNull('etl.archive_max_gb'),
+    },
+    storage: { backend: 'local', base_dir: resolve(expandHome(values.get('storage.base_dir'))) },
+  }
+}
+
+function pathOrNull(value: OptionValue | undefined): string | null {
+  return typeof value === 'string' ? resolve(expandHome(value)) : null
+}
+
+/** `~/data` as a shell would write it: a file or a variable has no shell to do so. */
+function expandHome(value: OptionValue | undefined): string {
+  return String(value).replace(/^~(?=$|[/\\])/, () => homedir())
+}
+
+/** Our variables that are no configuration keys. */
+const otherVariables = /^MDV_(CONFIG|DEBUG|SUPERVISED|TEST_.*|CI_.*|BENCH_.*)$/
+
+function unknownVariables(env: ConfigSources['env']): string[] {
+  const known = optionSpecs.map(envOf)
+  return Object.keys(env)
+    .filter((name) => name.startsWith('MDV_') && !known.includes(name) && !otherVariables.test(name))
+    .map((name) => {
+      const meant = nearest(name, known)
+      return `environment ${name}: no such setting${meant === undefined ? '' : ` (did you mean ${meant}?)`}; it is ignored`
+    })
+}

@@ -1,0 +1,38 @@
+/** Every command of `mdv`, in the order `mdv --help` shows them. A file is loaded only when its command is asked for. */
+
+import type { Command } from './command.ts'
+
+export interface CommandEntry {
+  readonly name: string
+  /** The same words as the command's own `summary`, so that `mdv --help` need not load it; a test compares them. */
+  readonly summary: string
+  readonly load: () => Promise<Command>
+}
+
+export const commands: readonly CommandEntry[] = [
+  {
+    name: 'query',
+    summary: 'ask in SQL: ticker, level2, market_trades, other, gaps, segments',
+    load: async () => (await import('./commands/query.ts')).command,
+  },
+  {
+    name: 'status',
+    summary: 'what is recorded, waiting and converted; last frames, gaps today, disk days left',
+    load: async () => (await import('./commands/status.ts')).command,
+  },
+  {
+    name: 'verify',
+    summary: 'prove that every recorded line is in Parquet or rejected, once',
+    load: async () => (await import('./commands/verify.ts')).command,
+  },
+  {
+    name: 'segments',
+    summary: 'list raw segments, look into one, recover what a dead recorder left',
+    load: async () => (await import('./commands/segments.ts')).command,
+  },
+  {
+    name: 'adopt',
+    summary: 'bring in recordings of other tools (NDJSON, also .gz) and folders of Parquet',
+    load: async () => (await import('./commands/adopt.ts')).command,
+  },
+]
