@@ -1,5 +1,6 @@
 /** Receipts as objects: writing one is the commit of a job, reading them all is the list of what is committed. */
 
+import { forEachAtOnce } from '../core/at-once.ts'
 import { VaultError } from '../core/errors.ts'
 import { parseReceiptKey, receiptKey, receiptsPrefix } from '../storage/keys.ts'
 import { listAll, type ObjectStore } from '../storage/object-store.ts'
@@ -165,16 +166,4 @@ async function currentKeys(store: ObjectStore, venue: string, signal: AbortSigna
   }
   const jobs = [...highest].sort(([a], [b]) => (a < b ? -1 : 1))
   return new Set(jobs.map(([job, generation]) => receiptKey(venue, job, generation)))
-}
-
-async function forEachAtOnce<T>(
-  items: readonly T[],
-  atOnce: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  let next = 0
-  const runner = async (): Promise<void> => {
-    while (next < items.length) await work(items[next++]!)
-  }
-  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, runner))
 }

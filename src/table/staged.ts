@@ -50,3 +50,12 @@ export async function partLocation(
   // It may have moved between the two looks; it moves in one direction only.
   return (await store.head(part.key)) === undefined ? undefined : part.key
 }
+
+/** Whether every part of a receipt is there, staged or in place, with the size that was committed. */
+export async function arePartsThere(store: ObjectStore, receipt: Receipt): Promise<boolean> {
+  for (const part of receipt.parts) {
+    const key = await partLocation(store, receipt, part)
+    if (key === undefined || (await store.head(key))?.sizeBytes !== part.size_bytes) return false
+  }
+  return true
+}

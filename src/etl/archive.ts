@@ -1,0 +1,148 @@
+/** Raw segments kept after conversion, compressed. One is read back and compared with the receipt before the original goes. */
+
+import { createHash } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Readable, type Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import * as zlib from 'node:zlib'
+import { systemCode, VaultError } from '../core/errors.ts'
+import { utcDate } from '../core/time.ts'
+import type { SegmentHeader } from '../segment/format.ts'
+import { archivedSegmentKey, rawArchive } from '../storage/keys.ts'
+import { listAll, type LocalObjectStore, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
+import type { ReceiptSource } from '../table/receipt.ts'
+
+export type ArchiveEnding = 'zst' | 'gz'
+
+/** What newer versions of node:zlib have (22.15, 23.8) and the types of older ones do not know. */
+interface ZstdMaybe {
+  readonly createZstdCompress?: () => Transform
+  readonly createZstdDecompress?: () => Transform
+}
+
+const { createZstdCompress, createZstdDecompress } = zlib as unknown as ZstdMaybe
+
+/** The best this version of Node can write. */
+export const archiveEnding: ArchiveEnding = createZstdCompress === undefined ? 'gz' : 'zst'
+
+/** A raw segment that is about to be deleted. */
+export interface RawSegment {
+  readonly key: string
+  readonly label: string
+  readonly header: SegmentHeader
+}
+
+/**
+ * Keeps a raw segment under raw/archive. Finds one that an earlier try kept, whichever ending it has.
+ *
+ * @returns the key whose bytes, unpacked, have the digest that the receipt names
+ * @throws {VaultError} `corrupt` when the archived bytes are others
+ */
+export async function archiveRaw(
+  store: LocalObjectStore,
+  scratchDir: string,
+  raw: RawSegment,
+  source: ReceiptSource,
+  signal: AbortSignal,
+): Promise<string> {
+  const date = utcDate(BigInt(raw.header.opened_ns))
+  const venue = raw.header.venue
+  for (const ending of ['zst', 'gz'] as const) {
+    const key = archivedSegmentKey(venue, date, raw.label, ending)
+    if ((await store.head(key)) === undefined) continue
+    await checkArchived(store, key, source, signal)
+    return key
+  }
+  const key = archivedSegmentKey(venue, date, raw.label, archiveEnding)
+  const path = join(scratchDir, `${raw.label}.ndjson.${archiveEnding}`)
+  await mkdir(scratchDir, { recursive: true })
+  try {
+    await pipeline(
+      Readable.from(store.read(raw.key, 0, source.size_bytes, signal)),
+      createZstdCompress === undefined ? zlib.createGzip() : createZstdCompress(),
+      createWriteStream(path),
+    )
+    await store.publishFile(path, key)
+  } finally {
+    await rm(path, { force: true })
+  }
+  // What lies there now is what counts, whoever put it.
+  await checkArchived(store, key, source, signal)
+  return key
+}
+
+async function checkArchived(
+  store: ObjectStore,
+  key: string,
+  source: ReceiptSource,
+  signal: AbortSignal,
+): Promise<void> {
+  const hash = createHash('sha256')
+  await pipeline(await unpacked(store, key, signal), hash, { signal })
+  const sha256 = hash.digest('hex')
+  if (sha256 === source.file_sha256) return
+  throw new VaultError(
+    'corrupt',
+    `${key}: unpacks to sha256 ${sha256.slice(0, 12)}…, the receipt of ${source.label} says ${source.file_sha256.slice(0, 12)}…`,
+    { remedy: 'move that file away; the raw segment is kept until its archive is right' },
+  )
+}
+
+/** Unpacks an archived segment into a file. */
+export async function unpackArchived(
+  store: ObjectStore,
+  key: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await pipeline(await unpacked(store, key, signal), createWriteStream(path), { signal })
+}
+
+/** The bytes of an archived segment; damage in them becomes one error with its place. */
+async function unpacked(store: ObjectStore, key: string, signal: AbortSignal): Promise<Readable> {
+  const info = await store.head(key)
+  if (info === undefined) throw new VaultError('corrupt', `${key}: is not there`)
+  const unpacker = key.endsWith('.zst') ? createZstdDecompress?.() : zlib.createGunzip()
+  if (unpacker === undefined)
+    throw new VaultError('preflight', `${key}: this version of Node cannot unpack zstd`, {
+      remedy: 'use Node 22.15 or newer, or unpack the file and gzip it under the same name with .gz',
+    })
+  const packed = Readable.from(store.read(key, 0, info.sizeBytes, signal))
+  packed.once('error', (error) => unpacker.destroy(error))
+  return Readable.from(explained(packed.pipe(unpacker), key))
+}
+
+async function* explained(bytes: Readable, key: string): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of bytes) yield chunk as Buffer
+  } catch (error) {
+    if (!/^(Z_|ZSTD_|ERR_)/.test(systemCode(error) ?? '')) throw error
+    throw new VaultError('corrupt', `${key}: cannot be unpacked: ${systemCode(error)}`, {
+      cause: error,
+      remedy: 'restore it from a backup',
+    })
+  }
+}
+
+export interface ArchivedSegment {
+  readonly object: ObjectInfo
+  readonly label: string
+  /** `2025-12-03`, of its opening. */
+  readonly date: string
+}
+
+/** Archived segments, oldest label first; other files under raw/archive are not ours to judge. */
+export async function listArchive(
+  store: ObjectStore,
+  venue: string,
+  signal: AbortSignal,
+): Promise<ArchivedSegment[]> {
+  const found: ArchivedSegment[] = []
+  for (const object of await listAll(store, rawArchive(venue), signal)) {
+    const match = /\/date=(\d{4}-\d{2}-\d{2})\/(segment_[^/.]+)\.ndjson\.(?:zst|gz)$/.exec(object.key)
+    if (match !== null) found.push({ object, date: match[1]!, label: match[2]! })
+  }
+  return found
+}
