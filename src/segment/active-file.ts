@@ -55,7 +55,8 @@ export class ActiveFile {
       await disk.syncFolder(dirname(path))
       return active
     } catch (error) {
-      await active.abandon()
+      // Else a full disk gathers one empty file an attempt. Recovery removes what cannot be removed now.
+      await active.remove().catch(() => undefined)
       throw error
     }
   }

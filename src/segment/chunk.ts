@@ -10,6 +10,8 @@ export interface Chunk {
   lastN: number
   firstRecvNs: bigint
   lastRecvNs: bigint
+  /** When its first line was appended, monotonic milliseconds. */
+  sinceMs: number
   /** Set when the chunk is closed. */
   connections: readonly ConnectionStretch[]
   /** The segment is sealed after this chunk. */
@@ -39,6 +41,7 @@ export class ChunkPool {
       lastN: 0,
       firstRecvNs: 0n,
       lastRecvNs: 0n,
+      sinceMs: 0,
       connections: [],
       endsSegment: false,
     }

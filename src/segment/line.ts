@@ -2,12 +2,14 @@
 
 import { isUtf8 } from 'node:buffer'
 import { crc32 } from 'node:zlib'
-import type { LogEvent, VerbatimReason } from './format.ts'
+import { frameBytesMax, type LogEvent, type VerbatimReason } from './format.ts'
 
 /** `,"crc":"xxxxxxxx"}` before the newline. */
 export const crcSuffixBytes = 18
 /** More than any envelope without its connection name: 20-digit n, recv_ns and len, keys, reason, suffix and newline. */
 const envelopeBytesMax = 160
+
+const verbatimTextBytesMax = Math.ceil(frameBytesMax * 1.4)
 
 const openN = Buffer.from('{"n":')
 const openRecv = Buffer.from(',"recv_ns":"')
@@ -24,7 +26,7 @@ export function connectionBytes(connection: string): Buffer {
   return Buffer.from(`","conn":${JSON.stringify(connection)},"len":`)
 }
 
-/** An upper bound of a frame's line, as it comes. A verbatim one may need more: see `encodeVerbatim`. */
+/** An upper bound of a frame's line, as it comes. A verbatim one may need more. */
 export function lineBytesMax(connection: Buffer, frameSizeBytes: number): number {
   return envelopeBytesMax + connection.length + frameSizeBytes
 }
@@ -137,8 +139,11 @@ function writeDecimal(target: Buffer, at: number, value: number): number {
 
 /** The rest of a line, after the receive time, for a frame that cannot stand as it came. */
 export function verbatimRest(connection: string, frame: Buffer, reason: VerbatimReason): string {
-  const asText = reason === 'line_break' || reason === 'not_json'
-  const value = JSON.stringify(frame.toString(asText ? 'utf8' : 'base64'))
+  const text =
+    reason === 'line_break' || reason === 'not_json' ? JSON.stringify(frame.toString('utf8')) : null
+  // A huge frame of control characters would grow sixfold as text, past the longest line that readers hold.
+  const asText = text !== null && Buffer.byteLength(text) <= verbatimTextBytesMax
+  const value = asText ? text : JSON.stringify(frame.toString('base64'))
   const name = asText ? 'text' : 'base64'
   return `","conn":${JSON.stringify(connection)},"len":${Buffer.byteLength(value)},"${name}":${value},"why":"${reason}"`
 }

@@ -6,16 +6,17 @@
  * again, under the same counters, to a new segment, whose header (first n) tells recovery where the failed file must be cut.
  */
 
+import { dirname } from 'node:path'
 import type { Clock, Timer } from '../core/clock.ts'
 import { messageOf, systemCode, VaultError } from '../core/errors.ts'
 import { utcHour } from '../core/time.ts'
 import { activeSegmentKey, segmentLabel } from '../storage/keys.ts'
-import type { Disk } from '../storage/disk.ts'
+import { syncNames, type Disk } from '../storage/disk.ts'
 import type { LocalObjectStore } from '../storage/object-store.ts'
 import { ActiveFile } from './active-file.ts'
 import { ChunkPool, type Chunk } from './chunk.ts'
 import { ConnectionCounter } from './connection-stats.ts'
-import type { LogEvent } from './format.ts'
+import type { LogEvent, VerbatimReason } from './format.ts'
 import {
   connectionBytes,
   eventRest,
@@ -81,6 +82,7 @@ export interface SegmentLogStats {
 /** Room that frames may not take, so that the log can always say why they were not taken. */
 const eventReserveBytes = 1024 * 1024
 const retryAfterMs = 1000
+const retrySuspectsMs = 10_000
 const rotationCheckMs = 1000
 
 export class SegmentLog {
@@ -103,7 +105,8 @@ export class SegmentLog {
   /** Open ones, and closed ones until their last frames are counted in a chunk. */
   readonly #connections = new Set<LogConnection>()
   #fill: Chunk
-  #fillSinceMs = 0
+  /** How many queued bytes frames may fill; nothing more is taken once the log closes. */
+  #framesUntil: number
   /** Closed chunks, oldest first, none of them durable. */
   #waiting: Chunk[] = []
   /** How many of `#waiting` are in the active file already. */
@@ -114,8 +117,11 @@ export class SegmentLog {
   #segmentBytes = 0
   #segmentOpenedMs: number | null = null
   #active: ActiveFile | null = null
+  /** Files that no longer grow and are not published yet, oldest first. */
   #suspects: Suspect[] = []
+  #suspectsNotBeforeMs = 0
   #prev: string | null = null
+  #folderIsNamed = false
   #closing = false
   #wake: (() => void) | null = null
   #flushTimer: Timer | null = null
@@ -128,6 +134,7 @@ export class SegmentLog {
     this.#deps = deps
     this.#options = options
     this.recorder = options.recorder
+    this.#framesUntil = options.queueBytesMax - eventReserveBytes
     this.#pool = new ChunkPool(options.flushBytes + 256 * 1024)
     this.#fill = this.#pool.take(0)
     this.#watchRotation()
@@ -149,7 +156,7 @@ export class SegmentLog {
     return this.#queuedBytes
   }
 
-  /** Lines and bytes of durable prefixes of files that failed and could not be sealed yet. */
+  /** Files that failed, or could not be published, and wait for another attempt. */
   get suspects(): number {
     return this.#suspects.length
   }
@@ -180,14 +187,12 @@ export class SegmentLog {
     sequence: number,
   ): boolean {
     const sizeMax = lineBytesMax(connection.bytes, frame.length)
-    if (this.#queuedBytes + sizeMax > this.#options.queueBytesMax - eventReserveBytes) return false
-    connection.counter.add(sequence)
+    if (this.#queuedBytes + sizeMax > this.#framesUntil) return false
     const reason = verbatimReason(frame, isBinary)
-    if (reason !== null) {
-      this.#appendOther(recvNs, verbatimRest(connection.id, frame, reason))
-      return true
-    }
+    if (reason !== null) return this.#appendVerbatim(connection, recvNs, frame, reason, sequence)
     this.#makeRoom(sizeMax)
+    // Not before: making room may close a chunk, which takes the counts of its own lines with it.
+    connection.counter.add(sequence)
     const fill = this.#fill
     const until = this.#encoder.frame(fill.bytes, fill.used, recvNs, connection.bytes, frame)
     this.#appended(recvNs, until - fill.used)
@@ -196,7 +201,7 @@ export class SegmentLog {
 
   /** Takes what the recorder says itself; always. */
   appendEvent(recvNs: bigint, connection: LogConnection | null, event: LogEvent): void {
-    this.#appendOther(recvNs, eventRest(connection?.id ?? null, event))
+    this.#appendOther(recvNs, eventRest(connection?.id ?? null, event), null)
   }
 
   /** Resolves when all that was appended before is durable. */
@@ -226,9 +231,15 @@ export class SegmentLog {
     this.#rotationTimer?.cancel()
     this.#endSegment()
     this.#closing = true
+    this.#framesUntil = 0
     this.#wake?.()
-    const late = new Promise<'late'>((resolve) => this.#deps.clock.after(withinMs, () => resolve('late')))
-    if ((await Promise.race([this.#loop, late])) !== 'late') return
+    let timer: Timer | null = null
+    const late = new Promise<'late'>((resolve) => {
+      timer = this.#deps.clock.after(withinMs, () => resolve('late'))
+    })
+    const outcome = await Promise.race([this.#loop, late])
+    cancel(timer)
+    if (outcome !== 'late') return
     this.#stop.abort()
     await this.#loop
     const lost = this.#nextN - 1 - this.#durableN
@@ -241,9 +252,28 @@ export class SegmentLog {
     )
   }
 
-  #appendOther(recvNs: bigint, rest: string): void {
+  #appendVerbatim(
+    connection: LogConnection,
+    recvNs: bigint,
+    frame: Buffer,
+    reason: VerbatimReason,
+    sequence: number,
+  ): boolean {
+    const rest = verbatimRest(connection.id, frame, reason)
+    const sizeMax = lineBytesMax(connection.bytes, Buffer.byteLength(rest))
+    if (this.#queuedBytes + sizeMax > this.#framesUntil) return false
+    this.#appendOther(recvNs, rest, { counter: connection.counter, sequence })
+    return true
+  }
+
+  #appendOther(
+    recvNs: bigint,
+    rest: string,
+    counted: { readonly counter: ConnectionCounter; readonly sequence: number } | null,
+  ): void {
     const line = this.#encoder.other(recvNs, rest)
     this.#makeRoom(line.length)
+    counted?.counter.add(counted.sequence)
     this.#fill.bytes.set(line, this.#fill.used)
     this.#appended(recvNs, line.length)
   }
@@ -272,7 +302,7 @@ export class SegmentLog {
   #firstLine(fill: Chunk, recvNs: bigint): void {
     fill.firstN = this.#nextN
     fill.firstRecvNs = recvNs
-    this.#fillSinceMs = this.#deps.clock.monotonicMs()
+    fill.sinceMs = this.#deps.clock.monotonicMs()
     this.#segmentOpenedMs ??= this.#deps.clock.nowMs()
     this.#flushTimer ??= this.#deps.clock.after(this.#options.flushEveryMs, () => this.#flushDue())
   }
@@ -314,14 +344,15 @@ export class SegmentLog {
     while (!this.#stop.signal.aborted) {
       try {
         await this.#commitWaiting()
-        await this.#sealSuspects()
-        if (this.#waiting.length > 0) continue
-        if (this.#closing) return
-        await new Promise<void>((resolve) => (this.#wake = resolve))
-        this.#wake = null
       } catch (error) {
         await this.#survive(error)
+        continue
       }
+      await this.#sealSuspects()
+      if (this.#waiting.length > 0) continue
+      if (this.#closing) return
+      await new Promise<void>((resolve) => (this.#wake = resolve))
+      this.#wake = null
     }
   }
 
@@ -330,6 +361,11 @@ export class SegmentLog {
       // Chunks that arrive meanwhile wait for the next group; a segment's end closes the group.
       const end = this.#waiting.findIndex((chunk) => chunk.endsSegment)
       const group = this.#waiting.slice(0, end < 0 ? undefined : end + 1)
+      if (this.#active === null && group.every((chunk) => chunk.lines === 0)) {
+        // The end of a segment whose file failed after its last line was durable: there is nothing left to end.
+        this.#waiting = this.#waiting.slice(group.length)
+        continue
+      }
       this.#active ??= await this.#openActive(group[0]!)
       for (const chunk of group.slice(this.#written)) {
         await this.#active.write(chunk)
@@ -345,27 +381,35 @@ export class SegmentLog {
     const { clock, disk, store } = this.#deps
     const { venue, url, software, recorder } = this.#options
     const hour = utcHour(clock.nowMs())
-    const n = first.lines === 0 ? this.#nextN : first.firstN
     const header = {
       format: 1,
       venue,
       url,
       software,
       recorder,
-      n,
+      n: first.firstN,
       prev: this.#prev,
       opened_ns: String(clock.nowNs()),
     } as const
+    await this.#makeFolder()
     for (let counter = await freeCounter(store, venue, hour, this.#stop.signal); ; counter++) {
       const label = segmentLabel(hour, counter)
       const path = store.pathOf(activeSegmentKey(venue, label))
-      await disk.makeFolder(store.pathOf(activeSegmentKey(venue, 'x').slice(0, -'/x.ndjson'.length)))
       try {
         return await ActiveFile.create(disk, path, label, header)
       } catch (error) {
         if (systemCode(error) !== 'EEXIST') throw error
       }
     }
+  }
+
+  /** Lines are durable in a file whose name is, in a folder whose name is. */
+  async #makeFolder(): Promise<void> {
+    const { disk, store } = this.#deps
+    const folder = dirname(store.pathOf(activeSegmentKey(this.#options.venue, 'x')))
+    await disk.makeFolder(folder)
+    if (!this.#folderIsNamed) await syncNames(disk, folder, store.location)
+    this.#folderIsNamed = true
   }
 
   async #sync(active: ActiveFile): Promise<void> {
@@ -381,17 +425,17 @@ export class SegmentLog {
   #nowDurable(group: readonly Chunk[]): void {
     this.#waiting = this.#waiting.slice(group.length)
     this.#written = 0
+    const nowMs = this.#deps.clock.monotonicMs()
+    let oldestMs = nowMs
     for (const chunk of group) {
       this.#queuedBytes -= chunk.used
+      if (chunk.lines > 0) oldestMs = Math.min(oldestMs, chunk.sinceMs)
       this.stats.linesWritten += chunk.lines
       this.stats.bytesWritten += chunk.used
       if (chunk.lines > 0) this.#durableN = chunk.lastN
       this.#pool.giveBack(chunk)
     }
-    this.stats.maxDurableLagMs = Math.max(
-      this.stats.maxDurableLagMs,
-      this.#deps.clock.monotonicMs() - this.#fillSinceMs,
-    )
+    this.stats.maxDurableLagMs = Math.max(this.stats.maxDurableLagMs, nowMs - oldestMs)
     this.stats.activeSizeBytes = this.#active?.sizeBytes ?? 0
     this.stats.activeLabel = this.#active?.label ?? null
     this.#durableWaiters = this.#durableWaiters.filter(({ n, resolve }) => {
@@ -407,59 +451,85 @@ export class SegmentLog {
     this.#active = null
     this.stats.activeSizeBytes = 0
     this.stats.activeLabel = null
-    const { store } = this.#deps
-    try {
-      await publishSegment(store, this.#options.venue, active.path, active.label, this.#stop.signal)
-      this.stats.segmentsSealed++
-    } catch (error) {
-      this.#suspects.push({ file: active, isSealed: true })
-      throw error
-    }
+    this.#suspects.push({ file: active, isSealed: true })
+    await this.#sealSuspects()
   }
 
+  /** Gives the active file up and waits a little: the lines it did not make durable go into the next one. */
   async #survive(error: unknown): Promise<void> {
+    const active = this.#active
+    this.#active = null
+    this.#written = 0
+    if (active !== null) {
+      await active.abandon()
+      await this.#giveUp(active)
+    }
+    this.#report(error)
+    if (this.#stop.signal.aborted) return
+    await new Promise<void>((resolve) => {
+      const timer = this.#deps.clock.after(retryAfterMs, resolve)
+      this.#stop.signal.addEventListener('abort', () => (timer.cancel(), resolve()), { once: true })
+    })
+  }
+
+  async #giveUp(active: ActiveFile): Promise<void> {
+    const suspect = { file: active, isSealed: false }
+    const { lines, seal } = active.durable
+    if (lines > 0) this.#prev = seal.sha256
+    try {
+      // Nothing in it is durable, and its replacement will begin at the same counter: better gone before that one comes.
+      if (lines === 0) return await sealDurablePart(this.#deps.disk, suspect)
+    } catch (error) {
+      this.#report(error)
+    }
+    this.#suspects.push(suspect)
+  }
+
+  #report(error: unknown): void {
+    const code = systemCode(error)
     const trouble =
       error instanceof VaultError
         ? error
         : new VaultError('unavailable', `writing under ${this.#deps.store.location}: ${messageOf(error)}`, {
             cause: error,
             remedy:
-              systemCode(error) === 'ENOSPC'
+              code === 'ENOSPC' || code === 'EDQUOT'
                 ? 'free space on that disk; recording goes on by itself'
                 : 'look at the disk; recording goes on by itself in a new segment',
           })
-    if (this.#active !== null) {
-      await this.#active.abandon()
-      this.#prev = this.#active.durable.seal.sha256
-      this.#suspects.push({ file: this.#active, isSealed: false })
-    }
-    this.#active = null
-    this.#written = 0
     this.#deps.onTrouble?.(trouble)
-    if (this.#stop.signal.aborted) return
-    await new Promise<void>((resolve) => {
-      this.#stop.signal.addEventListener('abort', () => resolve(), { once: true })
-      this.#deps.clock.after(retryAfterMs, resolve)
-    })
   }
 
-  /** Cuts files that failed back to what was durable, seals and publishes them, once newer lines are safe elsewhere. */
+  /**
+   * Publishes sealed files, and cuts failed ones back to what was durable first. One that cannot be done now is tried again after
+   * a while, and at the next start by recovery: it must neither hold new lines up nor harm the file they go to.
+   */
   async #sealSuspects(): Promise<void> {
-    while (this.#suspects.length > 0) {
-      const suspect = this.#suspects[0]!
-      const { store, disk } = this.#deps
-      await sealDurablePart(disk, suspect)
-      if (suspect.file.durable.lines > 0) {
-        await publishSegment(
-          store,
-          this.#options.venue,
-          suspect.file.path,
-          suspect.file.label,
-          this.#stop.signal,
-        )
-        this.stats.segmentsSealed++
+    const { store, disk, clock } = this.#deps
+    if (clock.monotonicMs() < this.#suspectsNotBeforeMs && !this.#closing) return
+    for (let suspect = this.#suspects[0]; suspect !== undefined; suspect = this.#suspects[0]) {
+      try {
+        await sealDurablePart(disk, suspect)
+        if (suspect.file.durable.lines > 0) {
+          await publishSegment(
+            store,
+            this.#options.venue,
+            suspect.file.path,
+            suspect.file.label,
+            this.#stop.signal,
+          )
+          this.stats.segmentsSealed++
+        }
+        this.#suspects.shift()
+      } catch (error) {
+        this.#suspectsNotBeforeMs = clock.monotonicMs() + retrySuspectsMs
+        this.#report(error)
+        return
       }
-      this.#suspects.shift()
     }
   }
+}
+
+function cancel(timer: Timer | null): void {
+  timer?.cancel()
 }

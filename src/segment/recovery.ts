@@ -54,6 +54,9 @@ interface Known {
   readonly n: number
   /** Published: under raw/ready or named by a receipt. */
   readonly isPublished: boolean
+  /** Where it lies; null when only a receipt knows it. */
+  readonly key: string | null
+  readonly openedNs: bigint
 }
 
 /** @throws {VaultError} from the store; what it could not finish is finished by the next call */
@@ -82,14 +85,41 @@ async function knownSegments(store: LocalObjectStore, venue: string, signal: Abo
         recorder: peek.header.recorder,
         n: peek.header.n,
         isPublished: folder === rawReady(venue),
+        key: object.key,
+        openedNs: openedNs(peek.header),
       })
     }
   }
   for (const { key } of await listAll(store, receiptsPrefix(venue), signal)) {
     const job = /_([a-z2-7]{10})_(\d+)(?:\.g\d+)?\.json$/.exec(key)
-    if (job !== null) known.push({ recorder: job[1]!, n: Number(job[2]), isPublished: true })
+    if (job !== null)
+      known.push({ recorder: job[1]!, n: Number(job[2]), isPublished: true, key: null, openedNs: 0n })
   }
   return known
+}
+
+function openedNs(header: SegmentHeader): bigint {
+  return /^\d{1,20}$/.test(header.opened_ns) ? BigInt(header.opened_ns) : 0n
+}
+
+/**
+ * Whether another file holds the same segment. `published`: the crash between the link to ready and the removal of the active name.
+ * `later`: it was opened in place of this one, which failed before any of its lines was durable; kept aside all the same, since the
+ * wall clock alone says which was later.
+ */
+function replacedBy(
+  key: string,
+  header: SegmentHeader,
+  known: readonly Known[],
+): 'published' | 'later' | null {
+  const opened = openedNs(header)
+  const same = known.filter(
+    (one) => one.recorder === header.recorder && one.n === header.n && one.key !== key,
+  )
+  if (same.some((one) => one.isPublished)) return 'published'
+  const isLater = (one: Known): boolean =>
+    one.openedNs > opened || (one.openedNs === opened && one.key !== null && one.key > key)
+  return same.some(isLater) ? 'later' : null
 }
 
 async function recoverFile(
@@ -110,12 +140,10 @@ async function recoverFile(
   }
   if (survey.header === null)
     return { ...summary, publishedAs: null, cutBytes: await putAside(deps, venue, label, file, 0, signal) }
-  if (
-    known.some(
-      (one) => one.isPublished && one.recorder === survey.header!.recorder && one.n === survey.header!.n,
-    )
-  ) {
-    // The crash between publishing and removing the active name.
+  const replaced = replacedBy(file.key, survey.header, known)
+  if (replaced === 'later')
+    return { ...summary, publishedAs: null, cutBytes: await putAside(deps, venue, label, file, 0, signal) }
+  if (replaced === 'published') {
     await deps.store.delete(file.key)
     return { ...summary, publishedAs: null, cutBytes: 0 }
   }
@@ -139,6 +167,8 @@ interface Survey {
   readonly keepHash: ReturnType<typeof createHash>
   readonly lines: number
   readonly badLines: number
+  /** Bad ones that stay in the segment, because good lines follow them. */
+  readonly corruptLines: number
   readonly firstN: number | null
   readonly lastN: number | null
   readonly firstRecvNs: string | null
@@ -146,6 +176,8 @@ interface Survey {
   readonly connections: SealedConnections
   readonly open: readonly OpenConnection[]
   readonly products: readonly string[]
+  /** The recorder as a whole was already said to have died, and the recovery to have happened: by a recovery that was killed. */
+  readonly isSaid: { readonly died: boolean; readonly recovered: boolean }
   /** A newer segment of the same recorder goes on at this counter; null: this one is its last. */
   readonly cutBefore: number | null
 }
@@ -166,14 +198,25 @@ async function surveyFile(
   await syncFile(deps, file)
   const history = new ConnectionHistory(deps.sequenceOf)
   let cutBefore: number | null | undefined
-  const kept = { until: 0, lines: 0, lastN: null as number | null, lastRecvNs: null as string | null }
+  const kept = {
+    until: 0,
+    lines: 0,
+    badBefore: 0,
+    lastN: null as number | null,
+    lastRecvNs: null as string | null,
+  }
+  let badLines = 0
   const scanner: SegmentScanner = new SegmentScanner({
+    bad: () => {
+      badLines++
+    },
     line: (line) => {
       cutBefore ??= nextOf(scanner.header!, known)
       if (cutBefore !== null && line.n >= cutBefore) return
       history.take(line)
       kept.until = line.offset + line.until - line.from + 1
       kept.lines++
+      kept.badBefore = badLines
       kept.lastN = line.n
       kept.lastRecvNs = line.bytes.toString('latin1', line.recvFrom, line.recvUntil)
     },
@@ -189,6 +232,7 @@ async function surveyFile(
     keepHash: await hashOf(deps, file.key, keepUntil, signal),
     lines: kept.lines,
     badLines: result.badLines,
+    corruptLines: kept.badBefore,
     firstN: kept.lines === 0 ? null : result.firstN,
     lastN: kept.lastN,
     firstRecvNs: kept.lines === 0 ? null : result.firstRecvNs,
@@ -242,6 +286,7 @@ class ConnectionHistory {
     { products: readonly string[]; lastSequence: number | null; lastRecvNs: string }
   >()
   #products: readonly string[] = []
+  #isSaid = { died: false, recovered: false }
 
   constructor(sequenceOf: (frame: Buffer) => number) {
     this.#sequenceOf = sequenceOf
@@ -249,13 +294,9 @@ class ConnectionHistory {
 
   take(scanned: ScannedLine): void {
     const line = toLine(scanned)
-    if (line.kind === 'event')
-      this.#takeEvent(
-        line.conn,
-        line.event as Partial<Record<string, Record<string, unknown>>> | null,
-        line.recvNs,
-      )
+    if (line.kind === 'event') this.#takeEvent(line.conn, asEvent(line.event), line.recvNs)
     if (line.kind !== 'frame') return
+    this.#isSaid = { died: false, recovered: false }
     const sequence = line.verbatim === null ? this.#sequenceOf(line.frame) : -1
     let counter = this.#counters.get(line.conn)
     if (counter === undefined) this.#counters.set(line.conn, (counter = new ConnectionCounter(line.conn)))
@@ -266,15 +307,15 @@ class ConnectionHistory {
     this.#open.set(line.conn, open)
   }
 
-  #takeEvent(
-    conn: string | null,
-    event: Partial<Record<string, Record<string, unknown>>> | null,
-    recvNs: bigint,
-  ): void {
-    const opened = event?.['connection_opened']
-    const started = event?.['recorder_started']
+  #takeEvent(conn: string | null, event: EventBodies, recvNs: bigint): void {
+    const opened = event['connection_opened']
+    const started = event['recorder_started']
     if (started !== undefined) this.#products = asNames(started['products'])
-    if (conn === null) return
+    if (conn === null) {
+      if (event['gap']?.['cause'] === 'recorder_died') this.#isSaid.died = true
+      if (event['recovered'] !== undefined) this.#isSaid.recovered = true
+      return
+    }
     if (opened !== undefined)
       this.#open.set(conn, {
         products: asNames(opened['products']),
@@ -282,20 +323,35 @@ class ConnectionHistory {
         lastRecvNs: String(recvNs),
       })
     // An open-ended gap already says that nothing more came: written at the close, or by a recovery that was itself killed.
-    const gap = event?.['gap']
-    if (event?.['connection_closed'] !== undefined || (gap !== undefined && gap['before_seq'] === null))
+    const gap = event['gap']
+    if (event['connection_closed'] !== undefined || (gap !== undefined && gap['before_seq'] === null))
       this.#open.delete(conn)
   }
 
-  summary(): { connections: SealedConnections; open: OpenConnection[]; products: readonly string[] } {
+  summary(): Pick<Survey, 'connections' | 'open' | 'products' | 'isSaid'> {
     const connections = new SealedConnections()
     for (const counter of this.#counters.values()) connections.add([counter.take()!])
     return {
       connections,
       open: [...this.#open].map(([conn, one]) => ({ conn, ...one })),
       products: this.#products,
+      isSaid: this.#isSaid,
     }
   }
+}
+
+type EventBodies = Readonly<Partial<Record<string, Readonly<Record<string, unknown>>>>>
+
+/** An event is an object with one key whose value is an object; anything else says nothing. */
+function asEvent(value: unknown): EventBodies {
+  if (!isRecord(value)) return {}
+  return Object.fromEntries(
+    Object.entries(value).filter((one): one is [string, Record<string, unknown>] => isRecord(one[1])),
+  )
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function asNames(value: unknown): string[] {
@@ -314,10 +370,10 @@ async function sealLeftover(
   const cutBytes = file.sizeBytes - survey.keepUntil
   if (cutBytes > 0) await putAside(deps, venue, label, file, survey.keepUntil, signal)
   if (survey.lines === 0) return cutBytes
-  const tail =
-    survey.cutBefore === null
-      ? lastWords(deps.clock, survey, cutBytes > 0 ? tornKey(venue, label) : null, cutBytes)
-      : []
+  // As it lies there, not as cut just now: a recovery that was killed may have put it aside and cut it already.
+  const torn = await deps.store.head(tornKey(venue, label))
+  const nowNs = deps.clock.nowNs()
+  const tail = survey.cutBefore === null ? lastWords(nowNs, survey, torn) : []
   const lines = Buffer.concat(tail)
   const bytes = survey.keepUntil + lines.length
   const lastN = survey.lastN! + tail.length
@@ -328,7 +384,7 @@ async function sealLeftover(
     first_n: survey.firstN,
     last_n: lastN,
     first_recv_ns: survey.firstRecvNs,
-    last_recv_ns: tail.length === 0 ? survey.lastRecvNs : String(deps.clock.nowNs()),
+    last_recv_ns: tail.length === 0 ? survey.lastRecvNs : String(nowNs),
     connections: survey.connections.toJSON(),
     recovered: true,
   }
@@ -344,8 +400,7 @@ async function sealLeftover(
 }
 
 /** The lines a dead recorder could not write: where each open connection stopped, and that it was recovered. */
-function lastWords(clock: Clock, survey: Survey, tornAt: string | null, cutBytes: number): Buffer[] {
-  const nowNs = clock.nowNs()
+function lastWords(nowNs: bigint, survey: Survey, torn: ObjectInfo | undefined): Buffer[] {
   const encoder = new LineEncoder(survey.lastN! + 1)
   const died = (products: readonly string[], afterSeq: number | null, fromNs: string | null): Gap => ({
     cause: 'recorder_died',
@@ -361,18 +416,14 @@ function lastWords(clock: Clock, survey: Survey, tornAt: string | null, cutBytes
     { gap: died(one.products, one.lastSequence, one.lastRecvNs) },
   ])
   // Also for the recorder as a whole: a connection may have been opened in the lines that were lost.
-  events.push([null, { gap: died(survey.products, null, survey.lastRecvNs) }])
-  events.push([
-    null,
-    {
-      recovered: {
-        lines: survey.lines,
-        torn_bytes: cutBytes,
-        torn_key: tornAt,
-        corrupt_lines: survey.badLines,
-      },
-    },
-  ])
+  if (!survey.isSaid.died) events.push([null, { gap: died(survey.products, null, survey.lastRecvNs) }])
+  const recovered = {
+    lines: survey.lines,
+    torn_bytes: torn?.sizeBytes ?? 0,
+    torn_key: torn?.key ?? null,
+    corrupt_lines: survey.corruptLines,
+  }
+  if (!survey.isSaid.recovered) events.push([null, { recovered }])
   return events.map(([conn, event]) => encoder.other(nowNs, eventRest(conn, event)))
 }
 

@@ -99,6 +99,8 @@ export class SegmentScanner {
   #lines = 0
   #badLines = 0
   #expectedN = 0
+  /** Bad bytes came since the last good line: they may have been several lines, or none. */
+  #resync = false
   #firstN: number | null = null
   #lastN: number | null = null
   #firstRecvNs: string | null = null
@@ -240,14 +242,15 @@ export class SegmentScanner {
     line.from = from
     line.until = until
     line.offset = this.#offset
-    const problem = readEnvelope(line) ?? (line.n === this.#expectedN ? null : 'counter')
+    const problem = readEnvelope(line) ?? this.#counterProblem(line.n)
     if (problem !== null) {
-      // The bad bytes hold one counter; a whole line with another one tells where counting goes on.
-      this.#expectedN = problem === 'counter' && line.n > this.#expectedN ? line.n + 1 : this.#expectedN + 1
       this.#bad(problem, until - from, bytes.subarray(from, until))
+      // A whole line that skips others stands aside once; counting goes on after it.
+      if (problem === 'counter' && line.n > this.#expectedN) this.#expectedN = line.n + 1
       return
     }
-    this.#expectedN++
+    this.#expectedN = line.n + 1
+    this.#resync = false
     this.#lines++
     this.#firstN ??= line.n
     this.#lastN = line.n
@@ -258,8 +261,14 @@ export class SegmentScanner {
     this.#sink.line?.(line)
   }
 
+  /** After bad bytes any later counter goes; a repeated one never. */
+  #counterProblem(n: number): 'counter' | null {
+    return n === this.#expectedN || (this.#resync && n > this.#expectedN) ? null : 'counter'
+  }
+
   #bad(reason: BadReason, sizeBytes: number, bytes: Buffer | null): void {
     this.#badLines++
+    if (reason !== 'counter') this.#resync = true
     this.#sink.bad?.(reason, this.#offset, sizeBytes, bytes)
   }
 

@@ -5,6 +5,7 @@
 
 import { constants } from 'node:fs'
 import { link, mkdir, open, unlink, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { systemCode } from '../core/errors.ts'
 
 export interface DiskFile {
@@ -95,4 +96,10 @@ export async function writeAll(
     if (taken <= 0) throw Object.assign(new Error('the disk took no byte and gave no error'), { code: 'EIO' })
     at += taken
   }
+}
+
+/** Makes the names of `folder` and of the folders above it durable, up to and including its name's place in `above`. */
+export async function syncNames(disk: Disk, folder: string, above: string): Promise<void> {
+  for (let path = folder; path.length > above.length; path = dirname(path))
+    if (!(await disk.syncFolder(dirname(path)))) return
 }

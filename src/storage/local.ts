@@ -3,17 +3,20 @@
  * name, fsync the folder. Where the file system has no hard links, an exclusive lock file and a rename stand in for the link.
  */
 
+import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { systemCode, VaultError } from '../core/errors.ts'
-import { realDisk, writeAll, type Disk } from './disk.ts'
+import { realDisk, syncNames, writeAll, type Disk } from './disk.ts'
 import type { LocalObjectStore, ObjectInfo, PutOutcome } from './object-store.ts'
 
 /** Ours, beside the objects: temporary files and scratch. Listings never show it. */
 const ownFolder = '.mdv'
 const chunkBytes = 4 * 1024 * 1024
 const listBatch = 1000
+/** Far longer than any put takes. */
+const forgottenAfterMs = 24 * 60 * 60 * 1000
 
 /** A local store and what its file system cannot do, said aloud by whoever opens it. */
 export interface OpenedLocalStore extends LocalObjectStore {
@@ -28,8 +31,11 @@ export interface OpenedLocalStore extends LocalObjectStore {
 export async function openLocalStore(baseDir: string, disk: Disk = realDisk): Promise<OpenedLocalStore> {
   const location = resolve(baseDir)
   try {
-    await mkdir(join(location, ownFolder, 'tmp'), { recursive: true })
-    const abilities = await probe(join(location, ownFolder, 'tmp'), disk)
+    const temporaries = join(location, ownFolder, 'tmp')
+    const first = await mkdir(temporaries, { recursive: true })
+    if (first !== undefined) await syncNames(disk, temporaries, dirname(first))
+    const abilities = await probe(temporaries, disk)
+    await removeForgotten(temporaries)
     return new LocalStore(location, disk, abilities)
   } catch (error) {
     throw explain(error, location, 'open')
@@ -43,9 +49,7 @@ interface Abilities {
 
 /** Tries a link and a folder sync in the folder itself: what a file system can do is not in its name. */
 async function probe(folder: string, disk: Disk): Promise<Abilities> {
-  const path = join(folder, `probe-${process.pid}`)
-  await rm(path, { force: true })
-  await rm(`${path}-link`, { force: true })
+  const path = join(folder, `probe-${randomUUID()}`)
   const file = await disk.create(path)
   await file.close()
   const links = await succeeds(
@@ -56,6 +60,19 @@ async function probe(folder: string, disk: Disk): Promise<Abilities> {
   await rm(path, { force: true })
   await rm(`${path}-link`, { force: true })
   return { links, folderSync }
+}
+
+/** What crashed writers left: files a day older than the newest, by the file system's own clock. */
+async function removeForgotten(folder: string): Promise<void> {
+  const files: { path: string; modifiedMs: number }[] = []
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name)
+    const stat = await statOrNothing(path)
+    if (stat?.isFile() === true) files.push({ path, modifiedMs: stat.mtimeMs })
+  }
+  const newestMs = (await lstat(folder)).mtimeMs
+  for (const file of files)
+    if (newestMs - file.modifiedMs > forgottenAfterMs) await rm(file.path, { force: true })
 }
 
 async function succeeds(attempt: () => Promise<void>, refusals: readonly string[]): Promise<boolean> {
@@ -73,7 +90,12 @@ class LocalStore implements OpenedLocalStore {
   readonly notes: readonly string[]
   readonly #disk: Disk
   readonly #abilities: Abilities
-  #temporaries = 0
+  /** Folders whose names are known to be durable, by path. */
+  readonly #named = new Set<string>()
+  /** Folders that were looked at and are none of them links. */
+  readonly #plain = new Set<string>()
+  /** The put before this one, where only one may run at a time. */
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(location: string, disk: Disk, abilities: Abilities) {
     this.location = location
@@ -95,12 +117,16 @@ class LocalStore implements OpenedLocalStore {
   async putIfAbsent(key: string, body: Uint8Array): Promise<PutOutcome> {
     const path = this.pathOf(key)
     return this.#explained(key, async () => {
-      const temporary = join(this.location, ownFolder, 'tmp', `put-${process.pid}-${++this.#temporaries}`)
-      await rm(temporary, { force: true })
+      // Random, not the PID: two containers that share the folder may both be process 7.
+      const temporary = join(this.location, ownFolder, 'tmp', `put-${randomUUID()}`)
       const file = await this.#disk.create(temporary)
       try {
         await writeAll(file, body)
         await file.datasync()
+      } catch (error) {
+        // On a full disk, attempts must not take what little is left.
+        await rm(temporary, { force: true })
+        throw error
       } finally {
         await file.close()
       }
@@ -126,9 +152,9 @@ class LocalStore implements OpenedLocalStore {
     await this.#makeFolder(dirname(path))
     const outcome = await (this.#abilities.links
       ? this.#link(source, path)
-      : this.#lockAndRename(source, path))
+      : this.#inTurn(() => this.#lockAndRename(source, path)))
     // Crash here: the object has both names; the second is in our own folder and swept with it.
-    if (outcome === 'created' || discard) await rm(source, { force: true })
+    if (outcome === 'created' || discard) await this.#disk.unlink(source)
     // Also on `exists`: whoever made the name may have died before syncing it, and we are about to rely on it.
     await this.#syncFolder(dirname(path))
     return outcome
@@ -142,6 +168,12 @@ class LocalStore implements OpenedLocalStore {
       if (systemCode(error) === 'EEXIST') return 'exists'
       throw error
     }
+  }
+
+  #inTurn<T>(operation: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(operation, operation)
+    this.#turn = turn
+    return turn
   }
 
   async #lockAndRename(source: string, path: string): Promise<PutOutcome> {
@@ -165,6 +197,7 @@ class LocalStore implements OpenedLocalStore {
   async get(key: string): Promise<Buffer | undefined> {
     const path = this.pathOf(key)
     return this.#explained(key, async () => {
+      await this.#refuseLinks(dirname(path))
       const handle = await openOrNothing(path)
       if (handle === undefined) return undefined
       try {
@@ -178,13 +211,18 @@ class LocalStore implements OpenedLocalStore {
   async head(key: string): Promise<ObjectInfo | undefined> {
     const path = this.pathOf(key)
     return this.#explained(key, async () => {
+      await this.#refuseLinks(dirname(path))
       const stat = await statOrNothing(path)
       return stat?.isFile() === true ? { key, sizeBytes: stat.size, modifiedMs: stat.mtimeMs } : undefined
     })
   }
 
   async *read(key: string, from: number, until: number, signal: AbortSignal): AsyncGenerator<Buffer> {
-    const handle = await this.#explained(key, () => openOrNothing(this.pathOf(key)))
+    const path = this.pathOf(key)
+    const handle = await this.#explained(key, async () => {
+      await this.#refuseLinks(dirname(path))
+      return openOrNothing(path)
+    })
     if (handle === undefined)
       throw new VaultError('invalid', `${this.location}/${key}: there is no such object`)
     try {
@@ -203,6 +241,7 @@ class LocalStore implements OpenedLocalStore {
 
   async *list(prefix: string, signal: AbortSignal): AsyncGenerator<readonly ObjectInfo[]> {
     const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
+    if (folder !== '') await this.#refuseLinks(this.pathOf(folder.slice(0, -1)))
     let batch: ObjectInfo[] = []
     for await (const info of this.#walk(folder, prefix, signal)) {
       batch.push(info)
@@ -239,6 +278,7 @@ class LocalStore implements OpenedLocalStore {
   async delete(key: string): Promise<boolean> {
     const path = this.pathOf(key)
     return this.#explained(key, async () => {
+      await this.#refuseLinks(dirname(path))
       try {
         await this.#disk.unlink(path)
       } catch (error) {
@@ -257,12 +297,31 @@ class LocalStore implements OpenedLocalStore {
     return path
   }
 
-  /** Makes a folder and syncs each one that was new in its parent: a name in an unsynced folder is not durable. */
+  /**
+   * Makes a folder and sees to it that its name, and those of the folders above it, are durable. Once for each folder also when it
+   * was there already: whoever made it may have died before syncing.
+   */
   async #makeFolder(path: string): Promise<void> {
     const first = await mkdir(path, { recursive: true })
-    if (first === undefined) return
-    for (let folder = path; folder.startsWith(first); folder = dirname(folder))
-      await this.#syncFolder(dirname(folder))
+    if (first === undefined && this.#named.has(path)) return
+    await this.#refuseLinks(path)
+    if (this.#abilities.folderSync) await syncNames(this.#disk, path, this.location)
+    this.#named.add(path)
+  }
+
+  /** A link planted inside would carry objects out of the vault. The base folder itself may be one. */
+  async #refuseLinks(path: string): Promise<void> {
+    const looked: string[] = []
+    for (let folder = path; folder.length > this.location.length; folder = dirname(folder)) {
+      if (this.#plain.has(folder)) return
+      const stat = await statOrNothing(folder)
+      if (stat?.isSymbolicLink() === true)
+        throw new VaultError('preflight', `${folder} is a symbolic link inside the vault`, {
+          remedy: 'replace it by what it points to, or set storage.base_dir to where that is',
+        })
+      if (stat?.isDirectory() === true) looked.push(folder)
+    }
+    for (const folder of looked) this.#plain.add(folder)
   }
 
   async #syncFolder(path: string): Promise<void> {
@@ -280,7 +339,8 @@ class LocalStore implements OpenedLocalStore {
 
 /** Keys come from our own functions; a foreign one must not leave the folder. */
 function checkKey(key: string): void {
-  const bad = key.split('/').some((part) => part === '' || part === '.' || part === '..')
+  const parts = key.split('/')
+  const bad = parts[0] === ownFolder || parts.some((part) => part === '' || part === '.' || part === '..')
   // eslint-disable-next-line no-control-regex
   if (bad || /[\\\u0000-\u001f]/.test(key))
     throw new VaultError('invalid', `not a key: ${JSON.stringify(key)}`)

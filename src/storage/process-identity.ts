@@ -29,7 +29,8 @@ export async function thisProcess(): Promise<ProcessIdentity> {
 export async function isProvablyDead(identity: ProcessIdentity): Promise<boolean> {
   const here = await thisProcess()
   if (identity.host !== here.host) return false
-  if (identity.boot !== null && here.boot !== null && identity.boot !== here.boot) return true
+  // Another boot of this host, or another host with the same name (containers): from here they look alike.
+  if (identity.boot !== here.boot) return false
   if (identity.pid_namespace !== here.pid_namespace) return false
   if (!processExists(identity.pid)) return true
   const started = await startOf(identity.pid)
