@@ -1,7 +1,7 @@
 /** Runs one text of SQL over a vault and hands its rows on in chunks; once more from the start where parts were replaced meanwhile. */
 
 import type { LocalObjectStore } from '../storage/object-store.ts'
-import { readCatalog } from './catalog.ts'
+import { narrowCatalog, readCatalog } from './catalog.ts'
 import { isVanishedPart, openEngine, runSql, sqlError, type EngineOptions } from './engine.ts'
 import type { Row } from './output.ts'
 
@@ -28,7 +28,7 @@ export async function runQuery(
 ): Promise<void> {
   let hasBegun = false
   const attempt = async (): Promise<void> => {
-    const catalog = await readCatalog(store, venue, signal)
+    const catalog = narrowCatalog(await readCatalog(store, venue, signal), sql)
     using engine = await openEngine(catalog, (key) => store.pathOf(key), options)
     for (const note of engine.notes) sink.note(note)
     const interrupt = (): void => engine.connection.interrupt()

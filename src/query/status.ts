@@ -133,8 +133,8 @@ function stageOf(
     stage,
     count: items.length,
     sizeBytes: sum(items, (item) => item.sizeBytes),
-    oldestAgeMs: items.length === 0 ? null : Math.max(0, nowMs - oldestMs),
-    newestAgeMs: items.length === 0 ? null : Math.max(0, nowMs - newestMs),
+    oldestAgeMs: items.length === 0 ? null : Math.max(0, Math.round(nowMs - oldestMs)),
+    newestAgeMs: items.length === 0 ? null : Math.max(0, Math.round(nowMs - newestMs)),
   }
 }
 

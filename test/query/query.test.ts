@@ -337,6 +337,7 @@ test('a folder of adopted Parquet is a view; one that is gone is said and harms 
   assert.equal(await ask('SELECT price, symbol FROM adopted_theirs'), '{"price":7,"symbol":"BTC"}\n')
   await rm(folder.path, { recursive: true })
   assert.equal(await ask('SELECT count(*) AS n FROM level2'), '{"n":0}\n')
+  await assert.rejects(ask('SELECT * FROM adopted_theirs'), /adopted_theirs/)
   assert.match(notes.join(), /adopted_theirs is not available/)
 })
 
@@ -350,4 +351,15 @@ test('trades without an id all stay in market_trades_unique', async () => {
   const rows = [nameless(1), nameless(2)]
   await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 2, rows })
   assert.equal(await ask('SELECT count(*) AS n FROM market_trades_unique'), '{"n":2}\n')
+})
+
+test('a table is read however its name is written or handed over', async () => {
+  await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 1, rows: [bid(1, '1')] })
+  for (const sql of [
+    'SELECT count(*) AS n FROM "LEVEL2"',
+    `SELECT count(*) AS n FROM query('SELECT * FROM le' || 'vel2')`,
+    `SELECT count(*) AS n FROM query_table('le' || 'vel2')`,
+    'CREATE TEMP TABLE t AS FROM Level2; SELECT count(*) AS n FROM t',
+  ])
+    assert.equal(await ask(sql), '{"n":1}\n', sql)
 })

@@ -10,6 +10,7 @@ import { systemCode, VaultError } from '../../core/errors.ts'
 import { toJson } from '../../query/json.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
+import { software } from '../version.ts'
 
 export const command: Command = {
   name: 'adopt',
@@ -35,7 +36,7 @@ export const command: Command = {
       store: await openLocalStore(config.storage.base_dir),
       clock: context.clock,
       venue: 'coinbase',
-      software: 'mdv',
+      software,
     }
     if (found.kind === 'parquet') {
       const { adoptFolder } = await import('../../adopt/adopt-folder.ts')

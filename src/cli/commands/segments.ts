@@ -10,10 +10,13 @@ import { toJson } from '../../query/json.ts'
 import { openVault } from '../../query/open-vault.ts'
 import { reportSegment, type SegmentReport } from '../../query/segment-report.ts'
 import { segmentFacts, type SegmentEntry } from '../../query/segments.ts'
+import type { RecoveredSegment } from '../../segment/recovery.ts'
 import type { LocalObjectStore } from '../../storage/object-store.ts'
+import { coinbase } from '../../venue/coinbase.ts'
+import type { FrameScan } from '../../venue/venue.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 
-const venue = 'coinbase'
+const venue = coinbase.name
 
 export const command: Command = {
   name: 'segments',
@@ -25,6 +28,10 @@ export const command: Command = {
     parser
       .argument('<what>', 'ls, show or recover')
       .argument('[label]', 'for show: a label, a key or the path of any segment file')
+      .option(
+        '--wait',
+        'for recover: watch a lease for its whole length where its owner cannot be proved dead',
+      )
       .option('--state <state>', 'for ls: active, ready, processing, converted, archived or foreign')
   },
 
@@ -34,6 +41,7 @@ export const command: Command = {
     const what = context.args[0] ?? ''
     if (what === 'ls') return list(context, await openVault(baseDir))
     if (what === 'show') return show(context, baseDir)
+    if (what === 'recover') return recover(context, await openVault(baseDir))
     throw new VaultError('usage', `mdv segments ${what}: no such command`, {
       remedy: 'one of ls, show, recover',
     })
@@ -125,6 +133,28 @@ async function pathInVault(
       },
     )
   return store.pathOf(entry.rawKey)
+}
+
+async function recover(context: CommandContext, store: LocalObjectStore): Promise<ExitCode> {
+  const { recoverDead } = await import('../../query/recover.ts')
+  const into: FrameScan = { sequence: -1, kind: 'data' }
+  const sequenceOf = (frame: Buffer): number => {
+    coinbase.scan(frame, into)
+    return into.sequence
+  }
+  const options = { isPatient: context.options['wait'] === true, sequenceOf }
+  const recovered = await recoverDead(store, context.clock, coinbase.name, options, context.signal)
+  await context.output.out(context.json ? toJson(recovered, 2) : recovered.map(recoveredText).join(''))
+  if (!context.json) context.output.err(`${recovered.length} segments recovered\n`)
+  return 0
+}
+
+function recoveredText(segment: RecoveredSegment): string {
+  const { label, publishedAs, lines, cutBytes, badLines } = segment
+  const what =
+    publishedAs === null ? 'held nothing that is not elsewhere' : `${lines} lines, sealed as ${publishedAs}`
+  const cut = cutBytes === 0 ? '' : `, ${cutBytes} bytes of a torn end in raw/rejected`
+  return `${label}: ${what}${cut}${badLines === 0 ? '' : `, ${badLines} bad lines kept in it`}\n`
 }
 
 function reportText(path: string, report: SegmentReport): string {

@@ -4,7 +4,7 @@ import { totalmem } from 'node:os'
 import { VaultError } from '../../core/errors.ts'
 import { isUtcDate } from '../../core/time.ts'
 import type { Finding } from '../../query/finding.ts'
-import type { VerifySummary } from '../../query/verify.ts'
+import type { RebuildCheck, VerifySummary } from '../../query/verify.ts'
 import { toJson } from '../../query/json.ts'
 import { openVault } from '../../query/open-vault.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
@@ -16,7 +16,9 @@ export const command: Command = {
   sections: ['storage'],
 
   configure(parser) {
-    parser.option('--since <date>', 'only segments opened on or after this UTC date')
+    parser
+      .option('--since <date>', 'only segments opened on or after this UTC date')
+      .option('--deep', 'also make every frame again from Parquet where its raw segment is kept, and compare')
   },
 
   async run(context): Promise<ExitCode> {
@@ -30,7 +32,7 @@ export const command: Command = {
       'coinbase',
       {
         since,
-        rebuild: null,
+        rebuild: context.options['deep'] === true ? await loadRebuild() : null,
         memoryLimitMb: Math.max(256, Math.min(4096, Math.floor(totalmem() / 4_000_000))),
         onFinding: async (finding) => {
           if (context.json) findings.push(finding)
@@ -46,6 +48,11 @@ export const command: Command = {
     await context.output.out(context.json ? toJson({ ...summary, findings }, 2) : summaryText(summary))
     return summary.errors === 0 ? 0 : 6
   },
+}
+
+async function loadRebuild(): Promise<RebuildCheck> {
+  const { rebuildCheck } = await import('../../query/verify-rebuild.ts')
+  return rebuildCheck
 }
 
 function sinceOf(context: CommandContext): string | null {

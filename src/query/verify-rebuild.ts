@@ -1,0 +1,191 @@
+/**
+ * The proof that conversion lost nothing: every line of a raw segment that is kept is made again from Parquet and compared.
+ * Rows and lines are read side by side in the order of their counter, so that a segment of any size takes little memory.
+ */
+
+import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api'
+import { rebuildFrame, type RowText } from '../dataset/rebuild.ts'
+import type { RowTable } from '../dataset/shape.ts'
+import { tableColumns } from '../dataset/tables.ts'
+import { messageOf } from '../core/errors.ts'
+import type { Line } from '../segment/format.ts'
+import { readSegmentChunks } from '../segment/read.ts'
+import type { LocalObjectStore } from '../storage/object-store.ts'
+import type { Receipt, TableName } from '../table/receipt.ts'
+import { tableNames } from '../table/receipt.ts'
+import { partLocation } from '../table/staged.ts'
+import { error, type Finding } from './finding.ts'
+import { isEqualJson } from './json-equal.ts'
+import { unpacked } from './raw-bytes.ts'
+import type { SegmentEntry } from './segments.ts'
+import { sqlText } from './views.ts'
+
+/** Frames beyond this that differ are counted and not told one by one. */
+const differingMax = 5
+
+export async function rebuildCheck(
+  store: LocalObjectStore,
+  receipt: Receipt,
+  raw: SegmentEntry,
+  signal: AbortSignal,
+): Promise<{ readonly frames: number; readonly findings: readonly Finding[] }> {
+  const instance = await DuckDBInstance.create(':memory:')
+  const connections: DuckDBConnection[] = []
+  try {
+    const streams: RowStream[] = []
+    for (const table of tableNames) {
+      // A connection has one open result at a time.
+      const connection = await instance.connect()
+      connections.push(connection)
+      streams.push(await openStream(store, receipt, table, connection))
+    }
+    const key = raw.rawKey!
+    const bytes = unpacked(key, store.read(key, 0, raw.sizeBytes, signal), signal)
+    return await compare(receipt, bytes, streams, signal)
+  } finally {
+    for (const connection of connections) connection.closeSync()
+    instance.closeSync()
+  }
+}
+
+async function compare(
+  receipt: Receipt,
+  bytes: AsyncIterable<Buffer>,
+  streams: readonly RowStream[],
+  signal: AbortSignal,
+): Promise<{ readonly frames: number; readonly findings: readonly Finding[] }> {
+  let frames = 0
+  const differing: number[] = []
+  for await (const batch of readSegmentChunks(bytes)) {
+    signal.throwIfAborted()
+    for (const line of batch) {
+      if (line.kind === 'bad') continue
+      const found = await rowsOf(streams, line.n)
+      // Rejected lines have no rows; that they are among the rejects is part of the accounting.
+      if (found === null || line.kind === 'unknown') continue
+      frames++
+      if (!isSame(line, found.table, found.rows)) differing.push(line.n)
+    }
+  }
+  return { frames, findings: differing.length === 0 ? [] : [differs(receipt, differing)] }
+}
+
+function differs(receipt: Receipt, differing: readonly number[]): Finding {
+  const which = differing.slice(0, differingMax).join(', ')
+  const more = differing.length > differingMax ? ', …' : ''
+  return error(
+    'rebuild_differs',
+    receipt.job,
+    `${differing.length} lines made again from Parquet are not what the raw segment has (n ${which}${more})`,
+    'keep the raw segment and report this: conversion should never do it',
+  )
+}
+
+async function rowsOf(
+  streams: readonly RowStream[],
+  n: number,
+): Promise<{ readonly table: TableName; readonly rows: readonly RowText[] } | null> {
+  let found: { readonly table: TableName; readonly rows: readonly RowText[] } | null = null
+  for (const stream of streams) {
+    const rows = await stream.take(n)
+    if (rows.length > 0) found = { table: stream.table, rows }
+  }
+  return found
+}
+
+function isSame(
+  line: Exclude<Line, { kind: 'unknown' }>,
+  table: TableName,
+  rows: readonly RowText[],
+): boolean {
+  const first = rows[0]!
+  if (first['recv_ns'] !== String(line.recvNs) || (first['conn'] ?? null) !== line.conn) return false
+  if (line.kind === 'event') return isEqualJson(first['body'] ?? '', JSON.stringify(line.event))
+  if (table === 'other') return isSameBody(line, first)
+  if (line.verbatim !== null) return false
+  return isEqualJson(rebuilt(table, rows), line.frame.toString('utf8'))
+}
+
+function isSameBody(line: Extract<Line, { kind: 'frame' }>, row: RowText): boolean {
+  if ((row['verbatim'] ?? null) !== line.verbatim) return false
+  const isBinary = line.verbatim === 'binary' || line.verbatim === 'not_utf8'
+  return row['body'] === line.frame.toString(isBinary ? 'base64' : 'utf8')
+}
+
+/** Rows that make no frame are a difference like any other. */
+function rebuilt(table: RowTable, rows: readonly RowText[]): string {
+  try {
+    return rebuildFrame(table, rows)
+  } catch (thrown) {
+    return JSON.stringify(messageOf(thrown))
+  }
+}
+
+/** Rows of one table in the order of their counter, a chunk in memory at a time. */
+class RowStream {
+  readonly table: TableName
+  readonly #rows: AsyncIterator<RowText> | null
+  #next: RowText | null = null
+  #isStarted = false
+
+  constructor(table: TableName, rows: AsyncIterator<RowText> | null) {
+    this.table = table
+    this.#rows = rows
+  }
+
+  /** Rows of counter `n`; those of smaller ones are passed over. */
+  async take(n: number): Promise<RowText[]> {
+    if (!this.#isStarted) await this.#advance()
+    const taken: RowText[] = []
+    for (; this.#next !== null && Number(this.#next['n']) <= n; await this.#advance())
+      if (Number(this.#next['n']) === n) taken.push(this.#next)
+    return taken
+  }
+
+  async #advance(): Promise<void> {
+    this.#isStarted = true
+    const step = await this.#rows?.next()
+    this.#next = step === undefined || step.done === true ? null : step.value
+  }
+}
+
+async function openStream(
+  store: LocalObjectStore,
+  receipt: Receipt,
+  table: TableName,
+  connection: DuckDBConnection,
+): Promise<RowStream> {
+  const parts = receipt.parts.filter((part) => part.table === table)
+  if (parts.length === 0) return new RowStream(table, null)
+  const paths: string[] = []
+  for (const part of parts) paths.push(store.pathOf((await partLocation(store, receipt, part)) ?? part.key))
+  const columns = tableColumns(table, receipt.number_type)
+  const list = columns.map((column) => `${asText(column.name, column.type)} AS "${column.name}"`)
+  const sql = `SELECT product_id, ${list.join(', ')}
+    FROM read_parquet([${paths.map(sqlText).join(', ')}], hive_partitioning = true, hive_types = {'product_id': VARCHAR, 'date': VARCHAR}) AS part
+    ORDER BY part.n`
+  return new RowStream(
+    table,
+    rowsOfQuery(connection, sql, ['product_id', ...columns.map((column) => column.name)]),
+  )
+}
+
+/** As the rebuilder takes them: instants in microseconds, everything else as DuckDB prints it. */
+function asText(name: string, type: string): string {
+  return type.startsWith('TIMESTAMP') ? `epoch_us("${name}")::VARCHAR` : `"${name}"::VARCHAR`
+}
+
+async function* rowsOfQuery(
+  connection: DuckDBConnection,
+  sql: string,
+  names: readonly string[],
+): AsyncGenerator<RowText> {
+  const result = await connection.stream(sql)
+  for (
+    let chunk = await result.fetchChunk();
+    chunk !== null && chunk.rowCount > 0;
+    chunk = await result.fetchChunk()
+  )
+    for (const row of chunk.getRows())
+      yield Object.fromEntries(names.map((name, i) => [name, row[i] as string | null]))
+}
