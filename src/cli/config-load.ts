@@ -14,6 +14,8 @@ export const defaultConfigPath = 'config/config.yaml'
 export interface ConfigSources {
   /** From `--config` or MDV_CONFIG; undefined: the default path, where it exists. */
   readonly path: string | undefined
+  /** false: as if there were no file. */
+  readonly readFile?: boolean
   readonly env: Readonly<Record<string, string | undefined>>
   /** Flags' values by the parser's names (`baseDir`). */
   readonly flags: Readonly<Record<string, unknown>>
@@ -41,7 +43,7 @@ export interface LoadedConfig {
 /** @throws {VaultError} `config` (`usage` where only flags are wrong) with every problem, one a line */
 export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
   const path = sources.path ?? defaultConfigPath
-  const file = await readConfigFile(path)
+  const file = sources.readFile === false ? undefined : await readConfigFile(path)
   if (file === undefined && sources.path !== undefined)
     throw new VaultError('config', `${path}: no such file`, {
       remedy: `correct --config, or write one: mdv init --config ${path}`,

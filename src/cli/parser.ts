@@ -120,16 +120,9 @@ function configOptions(spec: OptionSpec, flag: string): Option[] {
 }
 
 function valueName(spec: OptionSpec): string {
-  switch (spec.type.kind) {
-    case 'number':
-    case 'integer':
-      return spec.type.unit
-    case 'products':
-    case 'list':
-      return 'a,b'
-    default:
-      return spec.type.kind
-  }
+  const { type } = spec
+  if (type.kind === 'number' || type.kind === 'integer') return type.unit
+  return type.kind === 'products' || type.kind === 'list' ? 'a,b' : type.kind
 }
 
 function invocationOf(command: Command, parser: Parser): Invocation {
@@ -137,7 +130,7 @@ function invocationOf(command: Command, parser: Parser): Invocation {
   return {
     command,
     args: parser.args,
-    options: parser.opts(),
+    options: parser.optsWithGlobals(),
     configPath: typeof global['config'] === 'string' ? global['config'] : undefined,
     isJson: global['json'] === true,
     isPlain: global['color'] === false,

@@ -11,6 +11,16 @@ export interface CommandEntry {
 
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'init',
+    summary: 'write a commented configuration file, asking two questions on a terminal',
+    load: async () => (await import('./commands/init.ts')).command,
+  },
+  {
+    name: 'config',
+    summary: 'show the effective configuration, check it, print its JSON Schema',
+    load: async () => (await import('./commands/config.ts')).command,
+  },
+  {
     name: 'query',
     summary: 'ask in SQL: ticker, level2, market_trades, other, gaps, segments',
     load: async () => (await import('./commands/query.ts')).command,
