@@ -1,0 +1,242 @@
+/** A venue on this machine: starts it, and is the handle a test or a command holds. */
+
+import { createServer, STATUS_CODES, type IncomingMessage, type Server } from 'node:http'
+import { type AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { WebSocketServer, type WebSocket } from 'ws'
+import type { Clock, Random } from '../core/clock.ts'
+import { messageOf, VaultError } from '../core/errors.ts'
+import { forkRandom } from '../core/random.ts'
+import { ConnectionLedger, type Account } from './account.ts'
+import { answer } from './control.ts'
+import { Exchange } from './exchange.ts'
+import { closeCodes, faultKinds, type Fault, type FaultKind } from './faults.ts'
+import { Feed } from './feed.ts'
+import { makeProduct, makeProducts } from './products.ts'
+import { acceptMessage } from './requests.ts'
+import { Session } from './session.ts'
+import { FrameSink } from './wire.ts'
+
+export interface SimulatorOptions {
+  /** 0 or absent: any free port. */
+  readonly port?: number
+  /** How many of the venue's products, or their ids. */
+  readonly products: number | readonly string[]
+  /** Target over all subscribed products and channels, each counted once however many connections get it. */
+  readonly framesPerSecond: number
+  /** Without it the venue's 50 ms conflation caps the rate at some 20 frames a second and product. */
+  readonly unconflated?: boolean
+  readonly seed: number
+  /** Levels a side; `realistic` gives BTC-USD a snapshot of 5 MB. */
+  readonly bookDepth?: 'realistic' | number
+  /** Kinds that strike at random; none by default. */
+  readonly faults?: 'all' | readonly FaultKind[]
+  /** Random faults a second; 0.2 by default. */
+  readonly faultRate?: number
+}
+
+/** Longest wait for clients to read what was sent before a pause is answered, in milliseconds. */
+const drainMsMax = 30_000
+const clientMessageBytesMax = 1024 * 1024
+
+/** @throws VaultError `unavailable` when the port is taken */
+export async function startSimulator(options: SimulatorOptions, deps: { clock: Clock }): Promise<Simulator> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(
+        new VaultError('unavailable', `simulator: port ${options.port ?? 0}: ${messageOf(error)}`, {
+          remedy: 'choose another port, or 0 for any free one',
+          cause: error,
+        }),
+      ),
+    )
+    server.listen(options.port ?? 0, '127.0.0.1', resolve)
+  })
+  return new Simulator(server, options, deps.clock)
+}
+
+export class Simulator {
+  readonly port: number
+  readonly #server: Server
+  readonly #sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: clientMessageBytesMax,
+  })
+  readonly #clock: Clock
+  readonly #options: SimulatorOptions
+  readonly #random: Random
+  readonly #exchange: Exchange
+  readonly #feed: Feed
+  readonly #ledgers: ConnectionLedger[] = []
+  readonly #sessions = new Map<number, Session>()
+  /** Faults for the next connection. */
+  readonly #waiting: Fault[] = []
+  #refuseUntilMs = 0
+  #refuseStatus = 503
+  #isClosing = false
+
+  constructor(server: Server, options: SimulatorOptions, clock: Clock) {
+    this.port = (server.address() as AddressInfo).port
+    this.#server = server
+    this.#clock = clock
+    this.#options = options
+    this.#random = forkRandom(options.seed, 'faults')
+    const depth = options.bookDepth ?? 'realistic'
+    const products =
+      typeof options.products === 'number'
+        ? makeProducts(options.products, options.seed, depth)
+        : options.products.map((id) => makeProduct(id, options.seed, depth))
+    this.#exchange = new Exchange(products, clock, options.seed, depth)
+    this.#feed = new Feed(this.#exchange, clock, {
+      framesPerSecond: options.framesPerSecond,
+      unconflated: options.unconflated === true,
+      seed: options.seed,
+    })
+    server.on('request', (request, response) => answer(this.#controls(), request, response))
+    server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
+    this.#feed.start((_nowMs, elapsedMs) => this.#strikeAtRandom(elapsedMs))
+  }
+
+  get wsUrl(): string {
+    return `ws://127.0.0.1:${this.port}`
+  }
+
+  /** Stands for `https://api.coinbase.com`: the product list is below it. */
+  get restUrl(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  get controlUrl(): string {
+    return `http://127.0.0.1:${this.port}/control`
+  }
+
+  account(): Account {
+    const connections = this.#ledgers.map((ledger) => ledger.account())
+    return { connections, frames: connections.reduce((sum, each) => sum + each.frames, 0) }
+  }
+
+  /** Every frame written to a connection, in the order of the wire; sequence -1 for one without a number. */
+  framesOf(connectionId: number): { sequence: number; crc: number }[] {
+    const ledger = this.#ledgers[connectionId - 1]
+    if (ledger === undefined) return []
+    const crcs = ledger.crcs()
+    return Array.from(ledger.sequences(), (sequence, i) => ({ sequence, crc: crcs[i] ?? 0 }))
+  }
+
+  /**
+   * Strikes the given connection, else the oldest open one, else the next one to come.
+   * @returns the connection struck now, or null
+   */
+  inject(fault: FaultKind | Fault, connectionId?: number): number | null {
+    const full = typeof fault === 'string' ? { kind: fault } : fault
+    if (full.kind === 'refuse_connects') {
+      this.#refuseUntilMs = this.#clock.monotonicMs() + (full.ms ?? 3_000)
+      this.#refuseStatus = full.code ?? 503
+      return null
+    }
+    const id = connectionId ?? this.#sessions.keys().next().value
+    const session = id === undefined ? undefined : this.#sessions.get(id)
+    if (session === undefined && connectionId !== undefined)
+      throw new VaultError('invalid', `connection ${connectionId}: not open`)
+    if (session === undefined) this.#waiting.push(full)
+    else session.strike(full)
+    return session === undefined ? null : session.ledger.id
+  }
+
+  /** Stops all data, heartbeats too; resolves when clients' sockets have taken everything sent before, or after 30 s. */
+  async pause(): Promise<void> {
+    this.#feed.pause()
+    const untilMs = this.#clock.monotonicMs() + drainMsMax
+    const isDrained = (): boolean => [...this.#sessions.values()].every((session) => session.isDrained)
+    while (!isDrained() && this.#clock.monotonicMs() < untilMs)
+      await new Promise<void>((resolve) => this.#clock.after(5, resolve))
+  }
+
+  resume(): void {
+    this.#feed.resume()
+  }
+
+  /** False: it is listed already. */
+  listProduct(id: string): boolean {
+    return this.#exchange.list(id)
+  }
+
+  /** Hangs up on everyone. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    this.#feed.stop()
+    for (const session of this.#sessions.values()) session.end('shutdown', 1006)
+    this.#sockets.close()
+    const isClosed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#server.closeAllConnections()
+    await isClosed
+  }
+
+  #controls(): Parameters<typeof answer>[0] {
+    return {
+      products: this.#exchange.products,
+      account: () => this.account(),
+      ledgerOf: (connection) => this.#ledgers[connection - 1],
+      inject: (fault, connection) => this.inject(fault, connection),
+      pause: () => this.pause(),
+      resume: () => this.resume(),
+      listProduct: (id) => this.listProduct(id),
+    }
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (this.#isClosing || this.#clock.monotonicMs() < this.#refuseUntilMs) {
+      const status = this.#refuseStatus
+      socket.end(
+        `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`,
+      )
+      return
+    }
+    this.#sockets.handleUpgrade(request, socket, head, (ws) => this.#open(ws, socket))
+  }
+
+  #open(ws: WebSocket, socket: Duplex): void {
+    const port = socket instanceof Socket ? (socket.remotePort ?? 0) : 0
+    const ledger = new ConnectionLedger(this.#ledgers.length + 1, port, this.#clock.nowMs())
+    const exchange = this.#exchange
+    const session = new Session({
+      ledger,
+      sink: new FrameSink(socket),
+      line: {
+        close: (code) => ws.close(code),
+        reset: () => (socket instanceof Socket ? socket.resetAndDestroy() : socket.destroy()),
+        hangUp: () => socket.end(),
+      },
+      clock: this.#clock,
+      stamp: () => exchange.stamp(),
+      bestOffer: (productId) => exchange.bestOffer(productId),
+    })
+    this.#ledgers.push(ledger)
+    this.#sessions.set(ledger.id, session)
+    exchange.sessions.add(session)
+    ws.on('message', (data: Buffer) => acceptMessage(exchange, session, data.toString('utf8')))
+    // The close that follows an error says all there is to say.
+    ws.on('error', () => undefined)
+    ws.on('close', () => {
+      session.closed()
+      this.#sessions.delete(ledger.id)
+      exchange.remove(session)
+    })
+    for (const fault of this.#waiting.splice(0)) session.strike(fault)
+  }
+
+  #strikeAtRandom(elapsedMs: number): void {
+    const { faults, faultRate = 0.2 } = this.#options
+    if (faults === undefined || this.#feed.isPaused) return
+    if (this.#random() >= (faultRate * elapsedMs) / 1000) return
+    const kinds = faults === 'all' ? faultKinds : faults
+    const ids = [...this.#sessions.keys()]
+    const kind = kinds[Math.trunc(this.#random() * kinds.length)]
+    const id = ids[Math.trunc(this.#random() * ids.length)]
+    const code = closeCodes[Math.trunc(this.#random() * closeCodes.length)]
+    if (kind === undefined || id === undefined) return
+    this.inject(kind === 'close' && code !== undefined ? { kind, code } : { kind }, id)
+  }
+}
