@@ -15,7 +15,7 @@ import {
 } from '@duckdb/node-api'
 
 /**
- * A value as one piece of text. Instants with a zone are RFC 3339 in UTC; decimals of the vault's own scale lose their
+ * A value as one piece of text. Instants with a zone are RFC 3339 in UTC; decimals as wide as the vault's own lose their
  * trailing zeros (the value is the same); a null is the empty string.
  */
 export function plainText(value: DuckDBValue): string {
@@ -72,8 +72,8 @@ function instant(value: DuckDBTimestampTZValue): string {
   return value.isFinite ? text.replace(' ', 'T') + 'Z' : text
 }
 
-/** `64250.120000000000000000` → `64250.12`; a scale the query chose itself (`DECIMAL(10,2)`) is left as it is. */
+/** `64250.120000000000000000` → `64250.12`; a type the query chose itself (`DECIMAL(10,2)`) is left as it is. */
 function decimalText(value: DuckDBDecimalValue): string {
   const text = value.toString()
-  return value.scale < 18 ? text : text.replace(/\.?0+$/, '')
+  return value.width < 38 || value.scale === 0 ? text : text.replace(/\.?0+$/, '')
 }

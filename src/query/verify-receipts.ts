@@ -2,9 +2,10 @@
 
 import { utcDate } from '../core/time.ts'
 import type { Receipt, ReceiptSource } from '../table/receipt.ts'
+import type { AdoptedFile } from '../table/adopted.ts'
 import { chainHoles } from './chain.ts'
 import { error, type Finding } from './finding.ts'
-import type { SegmentEntry } from './segments.ts'
+import { segmentFacts, type SegmentEntry } from './segments.ts'
 
 export function checkReceipts(receipts: readonly Receipt[], segments: readonly SegmentEntry[]): Finding[] {
   return [
@@ -91,4 +92,23 @@ function checkNumbers(receipt: Receipt): Finding[] {
     if (utcDate(BigInt(part.min_time_ns)) !== part.date || utcDate(BigInt(part.max_time_ns)) !== part.date)
       say(`part ${part.key} has times outside its date`)
   return findings
+}
+
+/** Segments that an adopted file became: the last ones of a file leave no hole that would show their absence. */
+export function checkAdopted(files: readonly AdoptedFile[], segments: readonly SegmentEntry[]): Finding[] {
+  const known = new Set(
+    segments.map((entry) => segmentFacts(entry)).map((facts) => `${facts.recorder} ${facts.firstN}`),
+  )
+  return files.flatMap((file) =>
+    file.segments
+      .filter((segment) => !known.has(`${file.recorder} ${segment.first_n}`))
+      .map((segment) =>
+        error(
+          'segment_missing',
+          file.path,
+          `its ${segment.lines} lines from ${segment.first_n} (recorder ${file.recorder}) are in no receipt and in no segment under raw/`,
+          `restore the segment, or remove _adopted/${file.sha256}.json and adopt the file again: what is there is left as it is`,
+        ),
+      ),
+  )
 }

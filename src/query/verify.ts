@@ -2,6 +2,7 @@
 
 import { join } from 'node:path'
 import type { LocalObjectStore } from '../storage/object-store.ts'
+import { readAdoptedFiles } from '../table/adopted.ts'
 import { readReceipts } from '../table/receipts.ts'
 import type { Receipt } from '../table/receipt.ts'
 import { isVanishedPart } from './engine.ts'
@@ -9,7 +10,7 @@ import type { Finding } from './finding.ts'
 import { joinSegments, listRaw, type SegmentEntry } from './segments.ts'
 import { checkParts } from './verify-parts.ts'
 import { checkRawSegment, checkRawChain, type RawFacts } from './verify-raw.ts'
-import { checkReceipts } from './verify-receipts.ts'
+import { checkAdopted, checkReceipts } from './verify-receipts.ts'
 import { readRejects } from './verify-rejects.ts'
 import { RowChecker } from './verify-rows.ts'
 import { checkStrays, listStrays } from './verify-strays.ts'
@@ -51,12 +52,14 @@ export async function verifyVault(
   signal: AbortSignal,
 ): Promise<VerifySummary> {
   const strays = await listStrays(store, venue, signal)
+  const adopted = await readAdoptedFiles(store, venue, signal)
   const raw = await listRaw(store, venue, signal)
   const everyReceipt = await readReceipts(store, venue, signal)
   const everySegment = joinSegments(raw, everyReceipt)
   const tally = new Tally(options.onFinding)
 
   await tally.add(checkReceipts(everyReceipt, everySegment))
+  await tally.add(checkAdopted(adopted, everySegment))
   await tally.add(checkStrays(strays, everyReceipt, everySegment))
   const segments = everySegment.filter((entry) => isSince(entry, options.since))
   const receipts = [...new Set(segments.flatMap((entry) => (entry.receipt === null ? [] : [entry.receipt])))]

@@ -62,6 +62,21 @@ export async function readAdoptedFile(
   return body === undefined ? undefined : (parse(key, body, 'segments') as AdoptedFile)
 }
 
+/** Every adopted file's note. */
+export async function readAdoptedFiles(
+  store: ObjectStore,
+  venue: string,
+  signal: AbortSignal,
+): Promise<AdoptedFile[]> {
+  const files: AdoptedFile[] = []
+  for (const { key } of await listAll(store, adoptedPrefix(venue), signal)) {
+    const sha256 = /\/([0-9a-f]{64})\.json$/.exec(key)?.[1]
+    const file = sha256 === undefined ? undefined : await readAdoptedFile(store, venue, sha256)
+    if (file !== undefined) files.push(file)
+  }
+  return files
+}
+
 /** The newest generation of each adopted folder, by name. */
 export async function readAdoptedFolders(
   store: ObjectStore,

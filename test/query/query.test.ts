@@ -363,3 +363,16 @@ test('a table is read however its name is written or handed over', async () => {
   ])
     assert.equal(await ask(sql), '{"n":1}\n', sql)
 })
+
+test('a decimal is printed with its own digits: 100 is not 1, a chosen scale stays', async () => {
+  assert.equal(
+    await ask(
+      'SELECT 100::DECIMAL(38,18) AS a, 100::DECIMAL(38,0) AS b, 1.5::DECIMAL(10,2) AS c, -0.5::DECIMAL(38,18) AS d',
+    ),
+    '{"a":"100","b":"100","c":"1.50","d":"-0.5"}\n',
+  )
+  await assert.rejects(
+    ask('SELECT 64250.12::DECIMAL(38,18) * 2.5::DECIMAL(38,18)'),
+    (error) => error instanceof VaultError && /price::DECIMAL/.test(error.remedy!),
+  )
+})

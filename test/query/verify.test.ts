@@ -7,6 +7,7 @@ import type { LogEvent } from '../../src/segment/format.ts'
 import type { Finding, FindingKind } from '../../src/query/finding.ts'
 import { verifyVault, type VerifySummary } from '../../src/query/verify.ts'
 import { bindingKey, receiptKey } from '../../src/storage/keys.ts'
+import { adoptedFileKey, type AdoptedFile } from '../../src/table/adopted.ts'
 import type { Receipt, ReceiptPart } from '../../src/table/receipt.ts'
 import { recorder, sealedSegment, sha256, SmallVault, type RowSpec } from './small-vault.ts'
 
@@ -240,4 +241,24 @@ test('a stranger in raw/ready is told of and no error', async () => {
     ['segment_foreign'],
   )
   assert.equal(summary.errors, 0)
+})
+
+test('a segment of an adopted file that is nowhere is missed, the last one too', async () => {
+  const file: AdoptedFile = {
+    format: 1,
+    kind: 'segments',
+    path: '/old.ndjson',
+    sha256: '0'.repeat(64),
+    size_bytes: 1,
+    mapping: 'bare',
+    recorder: 'zzzzzzzzzz',
+    segments: [{ first_n: 1, lines: 9, file_sha256: '0'.repeat(64) }],
+    frames: 8,
+    rejected: 0,
+    rejects_key: null,
+    software: 'mdv test',
+    adopted_ms: 0,
+  }
+  await vault.write(adoptedFileKey('coinbase', file.sha256), JSON.stringify(file))
+  assert.deepEqual(await kinds(), ['segment_missing'])
 })
