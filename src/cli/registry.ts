@@ -11,6 +11,12 @@ export interface CommandEntry {
 
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'run',
+    summary:
+      'record and convert until Ctrl-C, each in a process of its own that is restarted when it crashes',
+    load: async () => (await import('./commands/run.ts')).command,
+  },
+  {
     name: 'init',
     summary: 'write a commented configuration file, asking two questions on a terminal',
     load: async () => (await import('./commands/init.ts')).command,

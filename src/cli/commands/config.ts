@@ -20,7 +20,8 @@ export const command: Command = {
   },
 
   async run(context): Promise<ExitCode> {
-    switch (context.args[0]) {
+    const what = context.args[0] ?? ''
+    switch (what) {
       case 'show':
         return show(context, await load(context))
       case 'validate':
@@ -29,7 +30,7 @@ export const command: Command = {
         await context.output.out(JSON.stringify(configSchema(), null, 2) + '\n')
         return 0
       default:
-        throw new VaultError('usage', `mdv config ${context.args[0] ?? ''}: no such command`, {
+        throw new VaultError('usage', `mdv config ${what}: no such command`, {
           remedy: 'one of show, validate, schema',
         })
     }
