@@ -1,10 +1,10 @@
 /** The JSON object that commits a job: its shape. Reading and writing it is receipts.ts. No I/O. */
 
-export type TableName = 'ticker' | 'level2' | 'market_trades' | 'other'
+import type { NumberType, TableName } from '../dataset/names.ts'
+
+export type { NumberType, TableName }
 
 export const tableNames: readonly TableName[] = ['ticker', 'level2', 'market_trades', 'other']
-
-export type NumberType = 'decimal' | 'double'
 
 /** One segment that a job converted. A receipt licenses deletion only of raw bytes whose `file_sha256` it names. */
 export interface ReceiptSource {

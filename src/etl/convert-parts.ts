@@ -1,0 +1,81 @@
+/** Sorted rows to Parquet files: one for each product and date of a table, several written at once. */
+
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { assert } from '../core/assert.ts'
+import type { NumberType, TableName } from '../dataset/names.ts'
+import { fileColumnsSql } from '../dataset/rows-sql.ts'
+import { tableColumns } from '../dataset/tables.ts'
+import type { ConvertedPart } from './conversion.ts'
+import type { Engine } from './engine.ts'
+
+export interface PartSettings {
+  readonly dir: string
+  readonly venue: string
+  readonly recorder: string
+  readonly numberType: NumberType
+  readonly compression: string
+  /** Stands in each file's own metadata. */
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/** Readers skip by groups; smaller ones compress no better. */
+const rowsPerGroup = 122_880
+
+/** @param sorted a table of the engine whose rows stand in the order of the files */
+export async function writeParts(
+  engine: Engine,
+  table: TableName,
+  sorted: string,
+  settings: PartSettings,
+  signal: AbortSignal,
+): Promise<ConvertedPart[]> {
+  const groups = await engine.rows(
+    `SELECT product_id, "date"::VARCHAR, count(*), min(t), max(t), min(row), max(row)
+     FROM (SELECT product_id, "date", coalesce(exchange_ns, recv_ns, 0) AS t, rowid AS row FROM ${sorted})
+     GROUP BY product_id, "date" ORDER BY min(row)`,
+  )
+  const columns = fileColumnsSql(tableColumns(table, settings.numberType), settings)
+  const metadata = Object.entries(settings.metadata).map(([key, value]) => `${key}: ${sqlText(value)}`)
+  const parts: ConvertedPart[] = []
+  await engine.inParallel([...groups.entries()], async (run, [i, group]) => {
+    signal.throwIfAborted()
+    const [productId, date, rows, minTimeNs, maxTimeNs, firstRow, lastRow] = group as [
+      string | null,
+      string,
+      ...bigint[],
+    ]
+    assert(lastRow! - firstRow! + 1n === rows, `rows of ${table} ${productId} ${date} stand together`)
+    const path = join(settings.dir, `${table}.${i + 1}.parquet`)
+    await run(
+      `COPY (SELECT ${columns} FROM ${sorted} WHERE rowid BETWEEN ${firstRow} AND ${lastRow}) TO ${sqlText(path)}
+       (FORMAT parquet, COMPRESSION ${settings.compression}, ROW_GROUP_SIZE ${rowsPerGroup}, KV_METADATA {${metadata.join(', ')}})`,
+    )
+    const { size } = await stat(path)
+    parts[i] = {
+      table,
+      productId,
+      date,
+      path,
+      rows: Number(rows),
+      sizeBytes: size,
+      sha256: await fileSha256(path),
+      minTimeNs: minTimeNs!,
+      maxTimeNs: maxTimeNs!,
+    }
+  })
+  return parts
+}
+
+async function fileSha256(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 }))
+    hash.update(chunk as Buffer)
+  return hash.digest('hex')
+}
+
+export function sqlText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}
