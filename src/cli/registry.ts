@@ -27,6 +27,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/config.ts')).command,
   },
   {
+    name: 'ingest',
+    summary: 'record the feed into checksummed, sealed segments until told to stop',
+    load: async () => (await import('./commands/ingest.ts')).command,
+  },
+  {
     name: 'query',
     summary: 'ask in SQL: ticker, level2, market_trades, other, gaps, segments',
     load: async () => (await import('./commands/query.ts')).command,
@@ -50,5 +55,10 @@ export const commands: readonly CommandEntry[] = [
     name: 'adopt',
     summary: 'bring in recordings of other tools (NDJSON, also .gz) and folders of Parquet',
     load: async () => (await import('./commands/adopt.ts')).command,
+  },
+  {
+    name: 'simulate',
+    summary: 'a venue on this machine that speaks the real protocol, with faults on demand',
+    load: async () => (await import('./commands/simulate.ts')).command,
   },
 ]

@@ -1,5 +1,6 @@
 /** What can go wrong on demand: the kinds, when each strikes, and what it does to a frame's text. Pure. */
 
+import { unreachable } from '../core/assert.ts'
 import { VaultError } from '../core/errors.ts'
 
 /** Strike at once. */
@@ -186,5 +187,7 @@ export function extraMessage(kind: ExtraKind): ExtraMessage {
       return garbage(Buffer.from([0x1f, 0x8b, 0x08, 0x00, 0x0a, 0x0d, 0x00, 0xff]), true)
     case 'forged':
       return garbage(Buffer.from('{"a":1},"n":99,"crc":"00000000","x":{"b":2}'))
+    default:
+      return unreachable(kind)
   }
 }

@@ -3,6 +3,7 @@
  * the same seed and the same calls give the same prices, sizes and trades.
  */
 
+import { assert } from '../core/assert.ts'
 import type { Random } from '../core/clock.ts'
 import { forkRandom } from '../core/random.ts'
 import { BookSide } from './book-side.ts'
@@ -74,8 +75,7 @@ export class ProductMarket {
 
   get lastTrade(): Trade {
     const trade = this.#trades[this.#trades.length - 1]
-    if (trade === undefined) throw new Error('unreachable: a market starts with a history of trades')
-    return trade
+    if (trade === undefined) return trade
   }
 
   /** Of the last day, in 1e-8 of the base. */
@@ -99,7 +99,7 @@ export class ProductMarket {
   /** Trades with ids from `id` on, newest first. */
   tradesFrom(id: number): Trade[] {
     const count = Math.min(this.#trades.length, this.#lastTradeId - id + 1)
-    return count <= 0 ? [] : this.#trades.slice(-count).reverse()
+    return count <= 0 ? [] : this.#trades.slice(-count).toReversed()
   }
 
   /** Moves the book by about `changes` levels. */
@@ -126,7 +126,7 @@ export class ProductMarket {
 
   /** What changed since the last call; the sizes are those of the book now. */
   takeChanges(): Changes {
-    const bids = sortedOnce(this.#changedBids).reverse()
+    const bids = sortedOnce(this.#changedBids).toReversed()
     const offers = sortedOnce(this.#changedOffers)
     this.#changedBids = []
     this.#changedOffers = []

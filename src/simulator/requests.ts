@@ -60,8 +60,10 @@ function* subscribe(exchange: Exchange, session: Session, request: Request): Gen
   const wanted = new Set(request.productIds ?? exchange.products.map((product) => product.id))
   if (session.takeFault('missing_product')) wanted.delete([...wanted].at(-1) ?? '')
   const subscribed = session.subscribed(channel)
-  if (channel === 'level2' && new Set([...subscribed, ...wanted]).size > bookProductsMax)
-    return session.emitError('too many L2 streams requested in a single session')
+  if (channel === 'level2' && new Set([...subscribed, ...wanted]).size > bookProductsMax) {
+    session.emitError('too many L2 streams requested in a single session')
+    return
+  }
   if (channel === 'heartbeats') subscribed.add('heartbeats')
   else if (channel === 'status') yield* subscribeStatus(exchange, session, wanted)
   else
