@@ -11,6 +11,11 @@ export interface CommandEntry {
 
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'doctor',
+    summary: 'check configuration, folder, disk, clock and venue, each with its remedy',
+    load: async () => (await import('./commands/doctor.ts')).command,
+  },
+  {
     name: 'run',
     summary:
       'record and convert until Ctrl-C, each in a process of its own that is restarted when it crashes',

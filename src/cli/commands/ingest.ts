@@ -1,0 +1,272 @@
+/** `mdv ingest`: records the feed until told to stop. */
+
+import { randomBytes } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { formatBytes } from '../../core/bytes.ts'
+import { messageOf, VaultError } from '../../core/errors.ts'
+import { makeRecorderId } from '../../core/ids.ts'
+import { fetchText } from '../../ingestion/products.ts'
+import { runIngestion, type IngestionProgress } from '../../ingestion/run.ts'
+import { tokenMaker } from '../../ingestion/token.ts'
+import { SegmentLog } from '../../segment/log.ts'
+import { recoverActive } from '../../segment/recovery.ts'
+import { realDisk } from '../../storage/disk.ts'
+import { rawActive } from '../../storage/keys.ts'
+import { acquireLease, type Lease } from '../../storage/lease.ts'
+import { openLocalStore } from '../../storage/local.ts'
+import type { LocalObjectStore } from '../../storage/object-store.ts'
+import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
+import { coinbase } from '../../venue/coinbase.ts'
+import type { Command, CommandContext, ExitCode } from '../command.ts'
+import type { CoinbaseConfig, Config } from '../config.ts'
+import { software } from '../version.ts'
+
+const megabyte = 1_000_000
+const leaseMs = 60_000
+const renewMs = 10_000
+
+export const command: Command = {
+  name: 'ingest',
+  summary: 'record the feed into checksummed, sealed segments until told to stop',
+  example: 'mdv ingest --product-ids BTC-USD,ETH-USD --channels level2,market_trades',
+  sections: ['coinbase', 'ingestion', 'storage'],
+
+  configure(parser) {
+    parser.option('--watermark', 'print durable_n=… on stdout each time more lines are durable')
+  },
+
+  async run(context): Promise<ExitCode> {
+    const config = await context.config()
+    const makeToken = await tokens(config.coinbase, context)
+    const store = await openLocalStore(config.storage.base_dir)
+    for (const note of store.notes) context.output.err(`note: ${note}\n`)
+    const lease = await holdRecorderLease(store, context)
+    const lost = new AbortController()
+    const renewing = renewUntil(lease, context, AbortSignal.any([context.signal, lost.signal]), lost)
+    try {
+      await recover(store, context)
+      const progress = await record(
+        store,
+        config,
+        makeToken,
+        context,
+        AbortSignal.any([context.signal, lost.signal]),
+      )
+      await summarize(progress, context)
+    } finally {
+      lost.abort()
+      await renewing
+      await lease.release()
+    }
+    return 0
+  },
+}
+
+/** @throws {VaultError} `held` when another recorder lives, or may live, in this folder */
+async function holdRecorderLease(store: LocalObjectStore, context: CommandContext): Promise<Lease> {
+  const owner = { ...(await thisProcess()), purpose: 'mdv ingest', token: randomBytes(8).toString('hex') }
+  const options = { ttlMs: leaseMs, clock: context.clock, isDead: isProvablyDead, wait: false }
+  const prefix = `${rawActive(coinbase.name)}recorder`
+  const outcome = await acquireLease(store, prefix, '.lease.json', owner, options, context.signal)
+  if (outcome.held) return outcome.lease
+  const { purpose, pid, host } = outcome.by
+  throw new VaultError('held', `${store.location} is recorded into by ${purpose}, pid ${pid} on ${host}`, {
+    remedy:
+      'stop that one first, or give this one another folder (--base-dir); if its machine is gone: mdv segments recover --wait',
+  })
+}
+
+/** Another process may take the lease only from one that is dead or asleep: when it is gone, we were, and must not write on. */
+async function renewUntil(
+  lease: Lease,
+  context: CommandContext,
+  signal: AbortSignal,
+  lost: AbortController,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await context.clock.sleep(renewMs, signal)
+      if (await lease.renew()) continue
+      lost.abort(
+        new VaultError('held', 'another recorder took over this folder while this process was stopped', {
+          remedy: 'start it again',
+        }),
+      )
+      return
+    } catch (error) {
+      if (signal.aborted) return
+      // A full or failing disk: the log says so itself and goes on; only the end of the lease stops the recording.
+      context.output.err(`could not renew the recorder's lease: ${messageOf(error)}\n`)
+    }
+  }
+}
+
+async function recover(store: LocalObjectStore, context: CommandContext): Promise<void> {
+  const deps = { store, disk: realDisk, clock: context.clock, sequenceOf }
+  for (const one of await recoverActive(deps, coinbase.name, context.signal)) {
+    const cut = one.cutBytes === 0 ? '' : `, ${formatBytes(one.cutBytes)} of a torn end put aside`
+    context.output.err(`recovered ${one.publishedAs ?? one.label}: ${one.lines} lines${cut}\n`)
+  }
+}
+
+function sequenceOf(frame: Buffer): number {
+  const scan = { sequence: -1, kind: 'data' as const }
+  coinbase.scan(frame, scan)
+  return scan.sequence
+}
+
+async function record(
+  store: LocalObjectStore,
+  config: Config,
+  makeToken: (() => Promise<string>) | null,
+  context: CommandContext,
+  signal: AbortSignal,
+): Promise<IngestionProgress> {
+  const { clock, random, output } = context
+  const { coinbase: feed, ingestion } = config
+  const queueBytesMax = ingestion.queue_max_mb * megabyte
+  const say = (text: string): void => output.err(`${text}\n`)
+  const deps = {
+    store,
+    disk: realDisk,
+    clock,
+    onTrouble: (error: VaultError) => say(`${error.message}\n  → ${error.remedy ?? ''}`),
+  }
+  const onDurable = context.options['watermark'] === true ? { onDurable: watermark(context) } : {}
+  const log = new SegmentLog(
+    { ...deps, ...onDurable },
+    {
+      venue: coinbase.name,
+      url: feed.ws_url,
+      software,
+      recorder: makeRecorderId(random),
+      segmentBytesMax: ingestion.segment_max_mb * megabyte,
+      segmentAgeMsMax: ingestion.segment_max_seconds * 1000,
+      flushEveryMs: ingestion.flush_interval_seconds * 1000,
+      flushBytes: 1024 * 1024,
+      fsync: ingestion.enable_fsync,
+      queueBytesMax,
+    },
+  )
+  try {
+    return await runIngestion(
+      {
+        clock,
+        random,
+        log,
+        venue: coinbase,
+        fetchText,
+        makeToken,
+        report: reporter(context),
+        say,
+        host: hostname(),
+        pid: process.pid,
+      },
+      {
+        wsUrl: feed.ws_url,
+        restUrl: feed.rest_url,
+        products: feed.product_ids,
+        channels: feed.channels,
+        software,
+        queueBytesMax,
+      },
+      signal,
+    )
+  } finally {
+    await log.close()
+  }
+}
+
+/** One write a group, whatever the reader's pace: numbers only grow, so that one that waits may be skipped. */
+function watermark(context: CommandContext): (durableN: number) => void {
+  let waiting = 0
+  let isWriting = false
+  return (durableN) => {
+    waiting = durableN
+    if (isWriting) return
+    isWriting = true
+    void (async () => {
+      for (let written = 0; written < waiting;) {
+        written = waiting
+        await context.output.out(`durable_n=${written}\n`)
+      }
+      isWriting = false
+    })()
+  }
+}
+
+/** One line redrawn on a terminal; a plain one every half minute elsewhere. */
+function reporter(context: CommandContext): (progress: IngestionProgress) => void {
+  const { clock, output } = context
+  let lastPlainMs = Number.NEGATIVE_INFINITY
+  return (progress) => {
+    if (context.json) {
+      void output.out(`${JSON.stringify({ progress })}\n`)
+      return
+    }
+    if (!output.isTerminal && clock.monotonicMs() - lastPlainMs < 30_000) return
+    lastPlainMs = clock.monotonicMs()
+    const text = progressText(progress)
+    output.err(output.isTerminal ? `\r\u001b[2K${text.slice(0, output.columns - 1)}` : `${text}\n`)
+  }
+}
+
+function progressText(progress: IngestionProgress): string {
+  const {
+    framesPerSecond,
+    bytesPerSecond,
+    durableN,
+    durableLagMs,
+    products,
+    connections,
+    connectionsUp,
+    gaps,
+    queuedBytes,
+  } = progress
+  return (
+    `recording ${products} products, ${connectionsUp}/${connections} connections · ${Math.round(framesPerSecond).toLocaleString('en')} frames/s, ` +
+    `${formatBytes(Math.round(bytesPerSecond))}/s · durable_n ${durableN} (lag ${Math.round(durableLagMs)} ms, ${formatBytes(queuedBytes)} waiting) · gaps ${gaps}`
+  )
+}
+
+async function summarize(progress: IngestionProgress, context: CommandContext): Promise<void> {
+  if (context.json) await context.output.out(`${JSON.stringify({ summary: progress })}\n`)
+  else if (context.output.isTerminal) context.output.err('\n')
+  if (!context.json)
+    context.output.err(
+      `stopped: ${progress.durableN} lines durable, ${progress.segmentsSealed} segments sealed before the last, ${progress.gaps} gaps\n`,
+    )
+}
+
+/** @throws {VaultError} `config` when the key file cannot be read, can be read by others, or holds no usable key */
+async function tokens(
+  config: CoinbaseConfig,
+  context: CommandContext,
+): Promise<(() => Promise<string>) | null> {
+  const { api_key: name, api_secret_file: path } = config
+  if (name === null || path === null) return null
+  return tokenMaker(name, await readSecret(path), context.clock, context.random)
+}
+
+async function readSecret(path: string): Promise<string> {
+  try {
+    const { mode } = await stat(path)
+    if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
+      throw new VaultError(
+        'config',
+        `coinbase.api_secret_file: ${path} can be read by others (mode ${(mode & 0o777).toString(8)})`,
+        {
+          remedy: `chmod 600 ${path}`,
+        },
+      )
+    }
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (error instanceof VaultError) throw error
+    throw new VaultError('config', `coinbase.api_secret_file: cannot read ${path}: ${messageOf(error)}`, {
+      cause: error,
+      remedy: 'correct the path, or leave api_key and api_secret_file out: public data needs none',
+    })
+  }
+}

@@ -1,0 +1,281 @@
+/** A recorder at work: connections over shards of the products, watched, refreshed and reported on until told to stop. */
+
+import type { Clock, Random } from '../core/clock.ts'
+import type { VaultError } from '../core/errors.ts'
+import type { LogEvent } from '../segment/format.ts'
+import type { SegmentLog } from '../segment/log.ts'
+import type { Venue } from '../venue/venue.ts'
+import { Budget } from './budget.ts'
+import { Connection, type ConnectionDeps } from './connection.ts'
+import { awaitProducts, listProducts, refuseUnknown, type FetchText } from './products.ts'
+import { ReceiveClock } from './receive-clock.ts'
+import { planShards, type Shard } from './shards.ts'
+
+export interface IngestionDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: SegmentLog
+  readonly venue: Venue
+  readonly fetchText: FetchText
+  readonly makeToken: (() => Promise<string>) | null
+  /** Called every few seconds, and once at the end. */
+  readonly report: (progress: IngestionProgress) => void
+  /** Called for what a person should know at once. */
+  readonly say: (text: string) => void
+  /** Who and where, for the log. */
+  readonly host: string
+  readonly pid: number
+}
+
+export interface IngestionOptions {
+  readonly wsUrl: string
+  readonly restUrl: string
+  readonly products: readonly string[] | 'all'
+  readonly channels: readonly string[]
+  readonly software: string
+  readonly queueBytesMax: number
+}
+
+export interface IngestionProgress {
+  readonly frames: number
+  readonly framesPerSecond: number
+  readonly bytesPerSecond: number
+  readonly nextN: number
+  readonly durableN: number
+  /** The longest a line waited for its fsync since the last report. */
+  readonly durableLagMs: number
+  readonly queuedBytes: number
+  readonly products: number
+  readonly connections: number
+  readonly connectionsUp: number
+  readonly gaps: number
+  readonly segmentsSealed: number
+}
+
+const tickMs = 1_000
+const reportMs = 2_000
+const anchorMs = 10_000
+const refreshMs = 600_000
+
+/** Runs until the signal; on return everything received is in the log (not yet sealed: the caller closes the log). */
+export async function runIngestion(
+  deps: IngestionDeps,
+  options: IngestionOptions,
+  signal: AbortSignal,
+): Promise<IngestionProgress> {
+  const recorder = new Recorder(deps, options)
+  try {
+    const products = await wantedProducts(deps, options, signal)
+    recorder.begin(products)
+    await recorder.watch(signal)
+  } catch (error) {
+    if (!signal.aborted) throw error // told to stop while it waited: an orderly end
+  } finally {
+    await recorder.end(signal.aborted ? 'signal' : 'failure')
+  }
+  return recorder.progress()
+}
+
+async function wantedProducts(
+  deps: IngestionDeps,
+  options: IngestionOptions,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const { clock, fetchText, say, venue } = deps
+  if (options.products === 'all') {
+    return awaitProducts(
+      venue,
+      options.restUrl,
+      fetchText,
+      clock,
+      (error) => say(`${error.message}; trying again`),
+      signal,
+    )
+  }
+  try {
+    refuseUnknown(options.products, await listProducts(venue, options.restUrl, fetchText, signal))
+  } catch (error) {
+    if ((error as VaultError).kind !== 'unavailable') throw error
+    say(`could not check coinbase.product_ids: ${(error as VaultError).message}; going on`)
+  }
+  return options.products
+}
+
+class Recorder {
+  readonly #deps: IngestionDeps
+  readonly #options: IngestionOptions
+  readonly #receiveClock: ReceiveClock
+  readonly #connections = new Map<number, Connection>()
+  readonly #connectionDeps: ConnectionDeps
+  #shards: Shard[] = []
+  #products: readonly string[] = []
+  #made = 0
+  #gaps = 0
+  #reported = { atMs: 0, lines: 0, bytes: 0 }
+  #rates = { framesPerSecond: 0, bytesPerSecond: 0 }
+  #isBegun = false
+
+  constructor(deps: IngestionDeps, options: IngestionOptions) {
+    this.#deps = deps
+    this.#options = options
+    this.#receiveClock = new ReceiveClock(deps.clock)
+    const messages = deps.venue.limits.messagesPerSecond
+    const perConnection = options.channels.length + 1
+    this.#connectionDeps = {
+      ...deps,
+      receiveClock: this.#receiveClock,
+      url: options.wsUrl,
+      // No faster than their subscribes can be sent: a connection without one within five seconds is dropped.
+      connects: new Budget(Math.min(deps.venue.limits.connectsPerSecond, messages / perConnection)),
+      messages: new Budget(messages),
+      nextConnection: () => ++this.#made,
+      onEvent: (event) => this.#noted(event),
+      queueBytesLow: options.queueBytesMax / 2,
+    }
+  }
+
+  begin(products: readonly string[]): void {
+    const { host, pid } = this.#deps
+    const { channels, software, wsUrl } = this.#options
+    this.#isBegun = true
+    this.#write({ recorder_started: { software, url: wsUrl, host, pid, products, channels } })
+    this.#place(products)
+    this.#reported.atMs = this.#deps.clock.monotonicMs()
+  }
+
+  /** Ticks, reports, follows the clock and the product list, each at its own pace, until the signal. */
+  async watch(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps
+    const everies = [
+      { everyMs: tickMs, run: () => this.#tick(), dueMs: 0 },
+      { everyMs: reportMs, run: () => this.#report(), dueMs: 0 },
+      { everyMs: anchorMs, run: () => this.#anchor(), dueMs: 0 },
+    ]
+    let refreshDueMs = clock.monotonicMs() + refreshMs
+    let refreshing: Promise<void> = Promise.resolve()
+    while (!signal.aborted) {
+      const nowMs = clock.monotonicMs()
+      for (const one of everies) {
+        if (nowMs < one.dueMs) continue
+        one.dueMs = nowMs + one.everyMs
+        one.run()
+      }
+      if (this.#options.products === 'all' && nowMs >= refreshDueMs) {
+        refreshDueMs = nowMs + refreshMs
+        refreshing = this.#refresh(signal)
+      }
+      await clock.sleep(tickMs / 2, signal)
+    }
+    await refreshing
+  }
+
+  async end(reason: string): Promise<void> {
+    await Promise.all([...this.#connections.values()].map((connection) => connection.stop()))
+    if (this.#isBegun) this.#write({ recorder_stopped: { reason } })
+    await this.#deps.log.flush()
+    this.#report()
+  }
+
+  progress(): IngestionProgress {
+    const { log } = this.#deps
+    const connections = [...this.#connections.values()]
+    return {
+      frames: log.nextN - 1,
+      ...this.#rates,
+      nextN: log.nextN,
+      durableN: log.durableN,
+      durableLagMs: log.stats.maxDurableLagMs,
+      queuedBytes: log.queuedBytes,
+      products: this.#products.length,
+      connections: connections.length,
+      connectionsUp: connections.filter((one) => one.isStreaming).length,
+      gaps: this.#gaps,
+      segmentsSealed: log.stats.segmentsSealed,
+    }
+  }
+
+  #tick(): void {
+    for (const connection of this.#connections.values()) connection.tick()
+  }
+
+  #report(): void {
+    const { clock, log, report } = this.#deps
+    const nowMs = clock.monotonicMs()
+    const seconds = Math.max(0.001, (nowMs - this.#reported.atMs) / 1000)
+    const lines = log.nextN - 1
+    const bytes = log.stats.bytesWritten + log.queuedBytes
+    this.#rates = {
+      framesPerSecond: (lines - this.#reported.lines) / seconds,
+      bytesPerSecond: (bytes - this.#reported.bytes) / seconds,
+    }
+    this.#reported = { atMs: nowMs, lines, bytes }
+    report(this.progress())
+    log.stats.maxDurableLagMs = 0
+  }
+
+  #anchor(): void {
+    const stepNs = this.#receiveClock.anchor()
+    if (stepNs !== 0n) this.#write({ clock_step: { step_ns: String(stepNs) } })
+  }
+
+  /** A failed look keeps what there is: an empty list would end the recording. */
+  async #refresh(signal: AbortSignal): Promise<void> {
+    const { fetchText, say, venue } = this.#deps
+    try {
+      const listed = await listProducts(venue, this.#options.restUrl, fetchText, signal)
+      const added = listed.filter((one) => !this.#products.includes(one))
+      const removed = this.#products.filter((one) => !listed.includes(one))
+      if (listed.length === 0 || (added.length === 0 && removed.length === 0)) return
+      this.#write({ products_changed: { added, removed } })
+      say(`products: ${added.length} added, ${removed.length} removed`)
+      this.#place(listed)
+    } catch (error) {
+      if (!signal.aborted) say(`could not refresh the product list: ${(error as Error).message}`)
+    }
+  }
+
+  #place(products: readonly string[]): void {
+    const { venue } = this.#deps
+    const { channels } = this.#options
+    const hasBooks = channels.includes(venue.bookChannel)
+    const limit = hasBooks ? venue.limits.bookProductsPerConnection : venue.limits.productsPerMessage
+    this.#products = products
+    this.#shards = planShards(venue, products, limit, this.#shards)
+    for (const shard of this.#shards) {
+      const connection = this.#connections.get(shard.index)
+      if (connection === undefined) this.#open(shard)
+      else connection.setProducts(shard.products)
+    }
+  }
+
+  #open(shard: Shard): void {
+    const { venue } = this.#deps
+    const connection = new Connection(this.#connectionDeps, {
+      products: shard.products,
+      channels: [
+        ...this.#options.channels.filter((one) => one !== venue.keepAliveChannel),
+        venue.keepAliveChannel,
+      ],
+      keepAliveChannel: venue.keepAliveChannel,
+      bookChannel: venue.bookChannel,
+    })
+    this.#connections.set(shard.index, connection)
+    connection.start()
+  }
+
+  #write(event: LogEvent): void {
+    this.#deps.log.appendEvent(this.#receiveClock.now(), null, event)
+    this.#noted(event)
+  }
+
+  #noted(event: LogEvent): void {
+    if ('gap' in event) {
+      this.#gaps++
+      if (event.gap.cause !== 'stopped')
+        this.#deps.say(
+          `gap: ${event.gap.cause} after ${event.gap.after_seq ?? 'the start'}${event.gap.before_seq === null ? '' : ` before ${event.gap.before_seq}`}`,
+        )
+    }
+    if ('watchdog' in event) this.#deps.say(`watchdog: ${event.watchdog.what}: ${event.watchdog.detail}`)
+  }
+}
