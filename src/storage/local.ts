@@ -154,7 +154,7 @@ class LocalStore implements OpenedLocalStore {
       ? this.#link(source, path)
       : this.#inTurn(() => this.#lockAndRename(source, path)))
     // Crash here: the object has both names; the second is in our own folder and swept with it.
-    if (outcome === 'created' || discard) await this.#disk.unlink(source)
+    if (outcome === 'exists' ? discard : this.#abilities.links) await this.#disk.unlink(source)
     // Also on `exists`: whoever made the name may have died before syncing it, and we are about to rely on it.
     await this.#syncFolder(dirname(path))
     return outcome

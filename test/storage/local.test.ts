@@ -1,0 +1,106 @@
+/** What is particular to folders: links, permissions, foreign things in the way. */
+
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { realDisk, type Disk } from '../../src/storage/disk.ts'
+import { openLocalStore } from '../../src/storage/local.ts'
+import { listAll } from '../../src/storage/object-store.ts'
+
+const never = new AbortController().signal
+
+async function folder(t: TestContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'mdv-local-'))
+  t.after(() => rm(path, { recursive: true, force: true }))
+  return path
+}
+
+test('a file where the base folder should be is refused with the way out', async (t) => {
+  const base = join(await folder(t), 'file')
+  await writeFile(base, '')
+  await assert.rejects(() => openLocalStore(base), { kind: 'preflight', remedy: /base_dir/ })
+})
+
+test('a full disk is refused with its path and the way out, and leaves no temporary file', async (t) => {
+  const base = await folder(t)
+  const full: Disk = {
+    ...realDisk,
+    create: async (path) => {
+      const file = await realDisk.create(path)
+      return Object.assign(Object.create(file) as typeof file, {
+        write: () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })),
+        close: () => file.close(),
+      })
+    },
+  }
+  const store = await openLocalStore(base, full)
+  await assert.rejects(() => store.putIfAbsent('a/b', Buffer.from('x')), {
+    kind: 'preflight',
+    message: /a.b: ENOSPC/,
+    remedy: /free space/,
+  })
+  assert.deepEqual(await readdir(join(base, '.mdv', 'tmp')), [])
+})
+
+test('symbolic links planted in the vault are neither listed nor followed', async (t) => {
+  const base = await folder(t)
+  const outside = await folder(t)
+  await writeFile(join(outside, 'secret'), 'x')
+  await mkdir(join(base, 'raw'))
+  await symlink(outside, join(base, 'raw', 'ready'))
+  await symlink(join(outside, 'secret'), join(base, 'raw', 'file'))
+  const store = await openLocalStore(base)
+  assert.deepEqual(await listAll(store, '', never), [])
+  await assert.rejects(() => store.get('raw/file'), { kind: 'preflight', message: /ELOOP/ })
+  await assert.rejects(() => store.get('raw/ready/secret'), { kind: 'preflight', message: /symbolic link/ })
+  await assert.rejects(() => store.delete('raw/ready/secret'), { kind: 'preflight' })
+  await assert.rejects(() => store.putIfAbsent('raw/ready/new', Buffer.from('x')), { kind: 'preflight' })
+  await assert.rejects(() => listAll(store, 'raw/ready/', never), { kind: 'preflight' })
+  assert.deepEqual(await readdir(outside), ['secret'])
+})
+
+test('our own folder is no place for objects and is not listed', async (t) => {
+  const store = await openLocalStore(await folder(t))
+  await store.scratch('work')
+  await assert.rejects(async () => store.putIfAbsent('.mdv/tmp/x', Buffer.from('x')), { kind: 'invalid' })
+  assert.deepEqual(await listAll(store, '', never), [])
+})
+
+test('the first object in a new folder makes every folder name above it durable', async (t) => {
+  const base = await folder(t)
+  const synced: string[] = []
+  const store = await openLocalStore(base, {
+    ...realDisk,
+    syncFolder: (path) => {
+      synced.push(path)
+      return Promise.resolve(true)
+    },
+  })
+  synced.length = 0
+  // Made by someone who died before syncing: there is no telling.
+  await mkdir(join(base, 'a', 'b'), { recursive: true })
+  await store.putIfAbsent('a/b/c', Buffer.from('x'))
+  assert.deepEqual([...synced].sort(), [base, join(base, 'a'), join(base, 'a', 'b')])
+})
+
+test('two stores in one process do not meet in their temporary names', async (t) => {
+  const base = await folder(t)
+  const [one, two] = [await openLocalStore(base), await openLocalStore(base)]
+  await Promise.all(
+    Array.from({ length: 20 }, (_, i) =>
+      (i % 2 === 0 ? one : two).putIfAbsent(`k/${i}`, Buffer.from(`body ${i}`)),
+    ),
+  )
+  for (let i = 0; i < 20; i++) assert.equal((await one.get(`k/${i}`))?.toString(), `body ${i}`)
+})
+
+test('without hard links or folder sync the store says so', async (t) => {
+  const store = await openLocalStore(await folder(t), {
+    ...realDisk,
+    link: () => Promise.reject(Object.assign(new Error('no'), { code: 'ENOTSUP' })),
+    syncFolder: () => Promise.resolve(false),
+  })
+  assert.equal(store.notes.length, 2)
+})
