@@ -3,6 +3,7 @@
  * Schema, `mdv config show` and docs/configuration.md all come from it.
  */
 
+import { coinbase } from '../venue/coinbase.ts'
 import type { OptionValue, ValueType } from './option-value.ts'
 
 export type Section = 'coinbase' | 'ingestion' | 'etl' | 'storage'
@@ -22,15 +23,7 @@ export interface OptionSpec {
   readonly flag: string | null
 }
 
-export const channelNames = [
-  'ticker',
-  'ticker_batch',
-  'level2',
-  'market_trades',
-  'candles',
-  'status',
-  'heartbeats',
-] as const
+export const channelNames: readonly string[] = [...coinbase.channels, coinbase.keepAliveChannel]
 
 type Row = readonly [
   path: string,
