@@ -4,6 +4,9 @@ import { isUtf8 } from 'node:buffer'
 import { findValue } from './json-span.ts'
 import { parseTime, type Mapping } from './mapping.ts'
 
+const quote = 0x22
+const openBrace = 0x7b
+
 export type AdoptedLine =
   | { readonly kind: 'frame'; readonly frame: Buffer; readonly recvNs: bigint | null }
   | { readonly kind: 'blank' }
@@ -36,7 +39,7 @@ export function readLine(line: Buffer, mapping: Mapping): AdoptedLine {
       reason: 'no_frame',
       detail: `nothing under ${mapping.raw.map(pathText).join(', ')}`,
     }
-  if (frame[0] !== 0x7b || jsonProblem(frame.toString('utf8')) !== null)
+  if (frame[0] !== openBrace)
     return { kind: 'reject', reason: 'frame_not_json', detail: frame.toString('utf8', 0, 80) }
   return withTime(line, frame, mapping)
 }
@@ -58,10 +61,15 @@ function firstFrame(line: Buffer, mapping: Mapping): Buffer | undefined {
     const span = findValue(line, path)
     if (span === undefined) continue
     const bytes = line.subarray(span.from, span.until)
-    // A frame kept as a JSON string is decoded: the string's escapes were the other tool's, not the exchange's.
-    return bytes[0] === 0x22 ? Buffer.from(JSON.parse(bytes.toString('utf8')) as string, 'utf8') : bytes
+    return bytes[0] === quote ? decoded(bytes) : bytes
   }
   return undefined
+}
+
+/** A frame kept as a JSON string: the string's escapes were the other tool's, not the exchange's. What is no JSON inside stays the string. */
+function decoded(bytes: Buffer): Buffer {
+  const text = JSON.parse(bytes.toString('utf8')) as string
+  return jsonProblem(text) === null ? Buffer.from(text, 'utf8') : bytes
 }
 
 function jsonProblem(text: string): string | null {
