@@ -37,6 +37,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/ingest.ts')).command,
   },
   {
+    name: 'etl',
+    summary: 'turn sealed segments into Parquet, each exactly once',
+    load: async () => (await import('./commands/etl.ts')).command,
+  },
+  {
     name: 'query',
     summary: 'ask in SQL: ticker, level2, market_trades, other, gaps, segments',
     load: async () => (await import('./commands/query.ts')).command,

@@ -7,7 +7,7 @@ import type { Clock, Timer } from '../core/clock.ts'
 import { VaultError } from '../core/errors.ts'
 import { rawProcessing } from '../storage/keys.ts'
 import { acquireLease, type Lease, type LeaseOwner } from '../storage/lease.ts'
-import type { ObjectStore } from '../storage/object-store.ts'
+import { listAll, type ObjectStore } from '../storage/object-store.ts'
 import type { ProcessIdentity } from '../storage/process-identity.ts'
 
 /** How long a claim outlives the last sign of its holder. */
@@ -40,15 +40,15 @@ export function parseClaimKey(key: string): string | undefined {
 
 export class Claim {
   readonly #lease: Lease
-  readonly #clock: Clock
+  readonly #deps: ClaimDeps
   readonly #job: string
   readonly #lost = new AbortController()
   #timer: Timer | undefined
   #renewal: Promise<void> = Promise.resolve()
 
-  private constructor(lease: Lease, clock: Clock, job: string) {
+  private constructor(lease: Lease, deps: ClaimDeps, job: string) {
     this.#lease = lease
-    this.#clock = clock
+    this.#deps = deps
     this.#job = job
     this.#schedule()
   }
@@ -67,7 +67,7 @@ export class Claim {
     const options = { ttlMs: claimTtlMs, clock: deps.clock, isDead: deps.worker.isDead, wait }
     const prefix = claimPrefix(deps.venue, job)
     const outcome = await acquireLease(deps.store, prefix, claimEnding, owner, options, signal)
-    return outcome.held ? new Claim(outcome.lease, deps.clock, job) : outcome.by
+    return outcome.held ? new Claim(outcome.lease, deps, job) : outcome.by
   }
 
   /** Aborted when the claim is lost: what is being computed is then of no use. */
@@ -81,20 +81,25 @@ export class Claim {
     throw this.#lossOf()
   }
 
-  /** Lets go. A claim that cannot be let go runs out by itself. */
-  async release(): Promise<void> {
+  /**
+   * Lets go. A claim that cannot be let go runs out by itself.
+   *
+   * @param isDone the job has a receipt: its claim is not needed any more
+   */
+  async release(isDone: boolean): Promise<void> {
     this.#timer?.cancel()
     await this.#renewal
     if (this.#lost.signal.aborted || !this.#lease.isCurrent()) return
     try {
       await this.#lease.release()
+      if (isDone) await removeReleased(this.#deps, this.#job)
     } catch (error) {
       if (!(error instanceof VaultError)) throw error
     }
   }
 
   #schedule(): void {
-    this.#timer = this.#clock.after(claimTtlMs / 3, () => {
+    this.#timer = this.#deps.clock.after(claimTtlMs / 3, () => {
       this.#renewal = this.#renew()
     })
   }
@@ -115,4 +120,19 @@ export class Claim {
       remedy: 'nothing to do: it is taken up again in the next run',
     })
   }
+}
+
+/**
+ * A released lease leaves a generation without an owner, so that no sleeper makes its number again. Here a sleeper does not renew
+ * past its deadline, and whoever takes the claim of a committed job finds the receipt first: they need not gather.
+ */
+async function removeReleased({ store, venue }: ClaimDeps, job: string): Promise<void> {
+  for (const { key } of await listAll(store, `${claimPrefix(venue, job)}.`, new AbortController().signal)) {
+    const body = await store.get(key)
+    if (body !== undefined && isOwnerless(body)) await store.delete(key)
+  }
+}
+
+function isOwnerless(body: Buffer): boolean {
+  return /^\{"lease":null\}\s*$/.test(body.toString('utf8'))
 }

@@ -59,13 +59,16 @@ export async function withClaim(
 ): Promise<JobOutcome> {
   const claim = await Claim.take(deps, job, wait, signal)
   if (!(claim instanceof Claim)) return { kind: 'held', by: claim }
+  let isDone = false
   try {
-    return await work(claim)
+    const outcome = await work(claim)
+    isDone = outcome.kind !== 'held'
+    return outcome
   } catch (error) {
     if (error instanceof VaultError && error.kind === 'held') return { kind: 'held', by: null }
     throw error
   } finally {
-    await claim.release()
+    await claim.release(isDone)
   }
 }
 

@@ -132,6 +132,6 @@ async function finishUnderClaim(deps: SwapDeps, job: string, signal: AbortSignal
     if (error instanceof VaultError && error.kind === 'held') return false
     throw error
   } finally {
-    await claim.release()
+    await claim.release(true)
   }
 }

@@ -84,7 +84,7 @@ async function removeOrphan(
     claim.assertCurrent()
     return await deps.store.delete(key)
   } finally {
-    await claim.release()
+    await claim.release(true)
   }
 }
 
@@ -134,7 +134,7 @@ export async function sweepClaims(
     if (!(claim instanceof Claim)) continue
     // All older than the claim just taken.
     for (const key of keys) await deps.store.delete(key)
-    await claim.release()
+    await claim.release(true)
     cleared++
   }
   return cleared

@@ -1,0 +1,300 @@
+/** `mdv etl`: sealed segments become Parquet, each once; beside a recorder, after one, or again from the archive. */
+
+import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { availableParallelism, constants, setPriority } from 'node:os'
+import { formatBytes } from '../../core/bytes.ts'
+import { messageOf, systemCode, VaultError } from '../../core/errors.ts'
+import { isUtcDate } from '../../core/time.ts'
+import type { Convert, ConvertSettings } from '../../etl/conversion.ts'
+import type { JobDeps } from '../../etl/job-commit.ts'
+import type { Worker } from '../../etl/job-claim.ts'
+import type { HourRange } from '../../etl/plan.ts'
+import {
+  runEtlOnce,
+  type EtlEvent,
+  type EtlOptions,
+  type EtlProgress,
+  type EtlSummary,
+} from '../../etl/run.ts'
+import { openWorkerScratch } from '../../etl/sweep.ts'
+import { watchEtl } from '../../etl/watch.ts'
+import { openLocalStore } from '../../storage/local.ts'
+import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
+import type { Command, CommandContext, ExitCode } from '../command.ts'
+import type { EtlConfig } from '../config.ts'
+import { software } from '../version.ts'
+
+const venue = 'coinbase'
+
+export const command: Command = {
+  name: 'etl',
+  summary: 'turn sealed segments into Parquet, each exactly once',
+  example: 'mdv etl --once --date 2025-12-03',
+  sections: ['etl', 'storage'],
+
+  configure(parser) {
+    parser
+      .option('--once', 'convert what is ready, then end')
+      .option('--watch', 'go on converting what becomes ready, until stopped')
+      .option('--date <date>', 'only segments opened on this UTC date')
+      .option(
+        '--from <time>',
+        'only segments opened in this UTC date or hour, or later: 2025-12-03, 2025-12-03T14',
+      )
+      .option('--until <time>', 'only segments opened before this UTC date or hour')
+      .option('--from-archive', 'convert archived segments again; the new rows take the place of the old')
+      .addHelpText(
+        'after',
+        '\nEnds with 7 when some segments could not be converted (the others were), with 8 when all of them are held by another\n' +
+          'worker. Rejected lines are kept under raw/rejected and are no failure.',
+      )
+  },
+
+  async run(context): Promise<ExitCode> {
+    const isWatch = modeOf(context) === 'watch'
+    const hours = hoursOf(context.options)
+    const config = await context.config()
+    giveWay()
+    const store = await openLocalStore(config.storage.base_dir)
+    for (const note of store.notes) context.output.err(`${note}\n`)
+    const worker = await makeWorker()
+    const scratchDir = await openWorkerScratch(store, worker)
+    try {
+      const { convert, settings } = await loadConvert(config.etl)
+      const deps: JobDeps = { store, clock: context.clock, venue, convert, settings, worker, scratchDir }
+      const options = optionsOf(config.etl, hours, context.options['fromArchive'] === true, !isWatch)
+      return await (isWatch
+        ? watch(context, deps, options, config.etl.poll_interval_seconds)
+        : once(context, deps, options))
+    } finally {
+      await rm(scratchDir, { recursive: true, force: true })
+    }
+  },
+}
+
+async function once(context: CommandContext, deps: JobDeps, options: EtlOptions): Promise<ExitCode> {
+  const summary = await runEtlOnce(deps, options, reportTo(context), context.signal)
+  clearProgress(context)
+  await context.output.out(context.json ? `${JSON.stringify(summary)}\n` : summaryText(summary))
+  // The way out of main knows which signal it was.
+  if (summary.isStopped) context.signal.throwIfAborted()
+  return exitCodeOf(summary)
+}
+
+async function watch(
+  context: CommandContext,
+  deps: JobDeps,
+  options: EtlOptions,
+  pollSeconds: number,
+): Promise<ExitCode> {
+  await watchEtl(
+    { ...deps, random: context.random },
+    options,
+    { pollMs: pollSeconds * 1000 },
+    {
+      ...reportTo(context),
+      onRound(summary) {
+        clearProgress(context)
+        if (summary.segments === 0) return
+        void context.output.out(context.json ? `${JSON.stringify(summary)}\n` : summaryText(summary))
+      },
+      onRoundFailed(error, retryMs) {
+        clearProgress(context)
+        context.output.err(`${errorWords(error)} (next try in ${secondsText(retryMs)})\n`)
+      },
+    },
+    context.signal,
+  )
+  return 0
+}
+
+function exitCodeOf(summary: EtlSummary): ExitCode {
+  if (summary.failed > 0 || summary.foreign > 0) return 7
+  if (summary.held > 0) return summary.segments + summary.finished > 0 ? 7 : 8
+  return 0
+}
+
+function modeOf({ options }: CommandContext): 'once' | 'watch' {
+  const [once, watch] = [options['once'] === true, options['watch'] === true]
+  if (once === watch)
+    throw new VaultError('usage', once ? 'both --once and --watch' : 'neither --once nor --watch', {
+      remedy: 'mdv etl --once converts what is ready; mdv etl --watch goes on',
+    })
+  if (watch && options['fromArchive'] === true)
+    throw new VaultError('usage', '--from-archive does not end with --watch', {
+      remedy: 'mdv etl --once --from-archive',
+    })
+  return watch ? 'watch' : 'once'
+}
+
+function hoursOf(options: CommandContext['options']): HourRange {
+  const [date, from, until] = [options['date'], options['from'], options['until']]
+  if (typeof date !== 'string') return { from: hourOf(from, '--from'), until: hourOf(until, '--until') }
+  if (from !== undefined || until !== undefined)
+    throw new VaultError('usage', '--date together with --from or --until', {
+      remedy: 'give one or the other',
+    })
+  // No hour of a day sorts after it.
+  return { from: hourOf(date, '--date'), until: `${date.replaceAll('-', '')}T24` }
+}
+
+/** `2025-12-03` and `2025-12-03T14` as the hour in a segment's label. */
+function hourOf(value: unknown, flag: string): string | null {
+  if (typeof value !== 'string') return null
+  const match = /^(\d{4}-\d{2}-\d{2})(?:T([01]\d|2[0-3]))?$/.exec(value)
+  if (match !== null && isUtcDate(match[1]!) && !(flag === '--date' && match[2] !== undefined))
+    return `${match[1]!.replaceAll('-', '')}T${match[2] ?? '00'}`
+  throw new VaultError('usage', `${flag} ${value}: not a ${flag === '--date' ? 'date' : 'date or hour'}`, {
+    remedy: flag === '--date' ? 'write it as 2025-12-03' : 'write it as 2025-12-03 or 2025-12-03T14',
+  })
+}
+
+function optionsOf(
+  config: EtlConfig,
+  hours: HourRange,
+  fromArchive: boolean,
+  waitForHeld: boolean,
+): EtlOptions {
+  const { archive_max_days: maxDays, archive_max_gb: maxGb } = config
+  return {
+    deleteRaw: config.delete_after_processing,
+    archive: config.archive,
+    retention: { maxDays, maxBytes: maxGb === null ? null : maxGb * 1e9 },
+    hours,
+    fromArchive,
+    waitForHeld,
+    sweep: true,
+  }
+}
+
+async function makeWorker(): Promise<Worker> {
+  return { writer: randomBytes(8).toString('hex'), identity: await thisProcess(), isDead: isProvablyDead }
+}
+
+/** DuckDB is loaded here and not before: `mdv --help` and a mistyped date need none. */
+async function loadConvert(
+  config: EtlConfig,
+): Promise<{ readonly convert: Convert; readonly settings: ConvertSettings }> {
+  const { convertSegment } = await import('../../etl/convert.ts')
+  const { version } = await import('@duckdb/node-api')
+  const settings: ConvertSettings = {
+    // Another DuckDB may write other bytes for the same rows.
+    software: `${software} duckdb ${version()}`,
+    numberType: config.number_type,
+    compression: config.compression,
+  }
+  const threads = availableParallelism()
+  const limits = { memoryLimitMb: config.memory_limit_mb, threads }
+  return {
+    settings,
+    convert: (source, plan, signal) => convertSegment(source, { ...plan, ...settings, ...limits }, signal),
+  }
+}
+
+function reportTo(context: CommandContext) {
+  const { output } = context
+  return {
+    onEvent(event: EtlEvent): void {
+      clearProgress(context)
+      const words = eventWords(event)
+      if (words !== null) output.err(`${words}\n`)
+    },
+    onProgress(progress: EtlProgress): void {
+      if (output.isTerminal && progress.totalSegments > 0) output.err(`\r\u001b[K${progressWords(progress)}`)
+    },
+  }
+}
+
+function clearProgress({ output }: CommandContext): void {
+  if (output.isTerminal) output.err('\r\u001b[K')
+}
+
+function progressWords(progress: EtlProgress): string {
+  const { label, doneSegments, totalSegments, doneBytes, totalBytes, elapsedMs } = progress
+  const share = totalBytes === 0 ? 1 : doneBytes / totalBytes
+  const left = share > 0 && share < 1 ? `, about ${secondsText((elapsedMs / share) * (1 - share))} left` : ''
+  return `etl ${doneSegments}/${totalSegments} segments, ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}${left} · ${label}`
+}
+
+/** @returns null for what only the summary counts */
+function eventWords(event: EtlEvent): string | null {
+  switch (event.kind) {
+    case 'converted': {
+      const { receipt, sizeBytes, elapsedMs, label } = event
+      const rejected =
+        receipt.lines.rejected === 0 ? '' : `, ${receipt.lines.rejected} rejected (${receipt.rejects_key})`
+      return `${label}: ${receipt.lines.total} lines, ${receipt.parts.length} parts${rejected}, ${rateText(sizeBytes, elapsedMs)}`
+    }
+    case 'finished':
+      return `${event.label}: was committed before; cleaned up`
+    case 'held':
+      return `${event.label}: held by ${event.by ?? 'another worker'}`
+    case 'failed':
+      return `${event.label}: ${errorWords(event.error)}${event.retryMs === null ? '' : ` (next try in ${secondsText(event.retryMs)})`}`
+    case 'foreign':
+      return `${event.file.key}: ${event.file.reason}; left alone · ${event.file.remedy}`
+    case 'foreign_part':
+      return `${event.key}: none of ours; left alone, and read by globs · move it elsewhere, or bring its folder in with "mdv adopt"`
+    case 'orphan_removed':
+      return `${event.key}: removed, its job was committed without it`
+    case 'archive_removed':
+      return `${event.key}: removed, older or more than etl.archive_max_days and etl.archive_max_gb allow`
+    case 'swap_finished':
+      return `${event.job}: the change to its next generation is finished`
+  }
+}
+
+function summaryText(summary: EtlSummary): string {
+  const {
+    segments,
+    finished,
+    held,
+    failed,
+    foreign,
+    lines,
+    rejected,
+    rows,
+    parts,
+    bytesIn,
+    bytesOut,
+    elapsedMs,
+  } = summary
+  const tables = Object.entries(rows).map(([table, count]) => `${table} ${count}`)
+  const rest = [
+    finished === 0 ? '' : `${finished} cleaned up`,
+    held === 0 ? '' : `${held} held elsewhere`,
+    failed === 0 ? '' : `${failed} failed`,
+    foreign === 0 ? '' : `${foreign} files that are no segments`,
+    summary.isStopped ? 'stopped before the end' : '',
+  ].filter((words) => words !== '')
+  return (
+    `${segments} segments converted${rest.length === 0 ? '' : `, ${rest.join(', ')}`}: ` +
+    `${lines} lines, ${rejected} rejected, rows ${tables.join(' · ')}, ${parts} parts, ` +
+    `${formatBytes(bytesIn)} → ${formatBytes(bytesOut)}, ${rateText(bytesIn, elapsedMs)}\n`
+  )
+}
+
+function rateText(sizeBytes: number, elapsedMs: number): string {
+  return `${(elapsedMs / 1000).toFixed(1)} s, ${(sizeBytes / 1000 / Math.max(1, elapsedMs)).toFixed(1)} MB/s`
+}
+
+function secondsText(ms: number): string {
+  const seconds = Math.ceil(ms / 1000)
+  return seconds < 120 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`
+}
+
+function errorWords(error: unknown): string {
+  const remedy = error instanceof VaultError && error.remedy !== undefined ? ` · ${error.remedy}` : ''
+  return messageOf(error).replace(/\s*\n\s*/g, ' ') + remedy
+}
+
+/** Conversion waits for the recorder, never the other way round. */
+function giveWay(): void {
+  try {
+    setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
+  } catch (error) {
+    // Some sandboxes forbid it; work then goes on at ordinary priority.
+    if (systemCode(error) === undefined) throw error
+  }
+}
