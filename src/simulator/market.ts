@@ -75,7 +75,8 @@ export class ProductMarket {
 
   get lastTrade(): Trade {
     const trade = this.#trades[this.#trades.length - 1]
-    if (trade === undefined) return trade
+    assert(trade !== undefined, 'a market has a history of trades')
+    return trade
   }
 
   /** Of the last day, in 1e-8 of the base. */
