@@ -203,7 +203,7 @@ class Converter {
     return {
       recorder: this.#header.recorder,
       firstN: this.#header.n,
-      lastN: scan.lastN,
+      lastN: lastCounter(scan),
       firstRecvNs: scan.firstRecvNs === null ? null : BigInt(scan.firstRecvNs),
       lastRecvNs: scan.lastRecvNs === null ? null : BigInt(scan.lastRecvNs),
       fileSha256: scan.fileSha256,
@@ -214,6 +214,16 @@ class Converter {
       rejectsPath: this.#rejects.path,
     }
   }
+}
+
+/**
+ * The counter of the last line, damaged or not: where the last lines are bad, the seal still tells how far the segment went,
+ * and without it the segment after this one would seem to follow a hole.
+ */
+function lastCounter(scan: ScanResult): number | null {
+  const sealed = scan.seal?.last_n ?? null
+  const seen = scan.lastN ?? scan.header!.n - 1
+  return sealed !== null && sealed > seen && sealed - seen <= scan.badLines ? sealed : scan.lastN
 }
 
 const badDetails: Readonly<Record<BadReason, string>> = {

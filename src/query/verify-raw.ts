@@ -82,8 +82,20 @@ function checkScan(
   problems: readonly string[],
 ): CheckedRaw {
   const findings: Finding[] = []
+  const expected = entry.source?.file_sha256
+  // The very bytes that were converted: their damage is known, and what it spoiled is among the rejects.
+  const isKnown = expected === scan.fileSha256
   const say = (message: string): void => {
-    findings.push(error('segment_damaged', key, message, keepBoth))
+    findings.push(
+      isKnown
+        ? warning(
+            'segment_damaged',
+            key,
+            `${message}; it was so when it was converted`,
+            'nothing: what could not be read is in raw/rejected',
+          )
+        : error('segment_damaged', key, message, keepBoth),
+    )
   }
   if (scan.headerProblem !== null) say(scan.headerProblem)
   if (scan.badLines > 0) say(`${scan.badLines} bad lines (${problems.join('; ')})`)
@@ -91,8 +103,7 @@ function checkScan(
   if (scan.sealProblem !== null) say(scan.sealProblem)
   if (scan.seal !== null && scan.badLines === 0 && scan.seal.lines !== scan.lines)
     say(`the seal says ${scan.seal.lines} lines, there are ${scan.lines}`)
-  const expected = entry.source?.file_sha256
-  if (expected !== undefined && expected !== scan.fileSha256)
+  if (expected !== undefined && !isKnown)
     say(
       `sha256 ${scan.fileSha256.slice(0, 12)}… ≠ ${expected.slice(0, 12)}… in its receipt: not the bytes that were converted`,
     )

@@ -18,6 +18,7 @@ import { verifyVault, type VerifySummary } from '../../src/query/verify.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
 import { listAll, type LocalObjectStore } from '../../src/storage/object-store.ts'
 import { thisProcess } from '../../src/storage/process-identity.ts'
+import { sealedSegment, SmallVault } from './small-vault.ts'
 
 let folder: string
 let store: LocalObjectStore
@@ -48,12 +49,18 @@ before(async () => {
     { mapping: parseMapping('bare'), isDryRun: false, onProgress: () => undefined },
     signal,
   )
+  assert.equal(await convertAll(store), 1)
+})
+after(() => rm(folder, { recursive: true, force: true }))
+
+/** @returns how many segments */
+async function convertAll(into: LocalObjectStore): Promise<number> {
   const settings = { software: 'mdv test', numberType: 'decimal', compression: 'zstd' } as const
-  const scratchDir = join(await store.scratch('etl'), 'test')
+  const scratchDir = join(await into.scratch('etl'), 'test')
   const worker = { writer: 'test', identity: await thisProcess(), isDead: async () => false }
   const summary = await runEtlOnce(
     {
-      store,
+      store: into,
       clock: systemClock,
       venue: 'coinbase',
       settings,
@@ -77,9 +84,8 @@ before(async () => {
     },
     signal,
   )
-  assert.equal(summary.segments, 1)
-})
-after(() => rm(folder, { recursive: true, force: true }))
+  return summary.segments
+}
 
 async function ask(sql: string): Promise<string> {
   let printed = ''
@@ -99,7 +105,9 @@ async function ask(sql: string): Promise<string> {
   return printed
 }
 
-async function verify(): Promise<{ readonly findings: readonly Finding[]; readonly summary: VerifySummary }> {
+async function verify(
+  what = store,
+): Promise<{ readonly findings: readonly Finding[]; readonly summary: VerifySummary }> {
   const findings: Finding[] = []
   const options = {
     since: null,
@@ -108,7 +116,7 @@ async function verify(): Promise<{ readonly findings: readonly Finding[]; readon
     onFinding: async (finding: Finding) => void findings.push(finding),
     onProgress: () => undefined,
   }
-  return { summary: await verifyVault(store, 'coinbase', options, signal), findings }
+  return { summary: await verifyVault(what, 'coinbase', options, signal), findings }
 }
 
 test('adopted lines, converted: every one is accounted for and can be made again from Parquet', async () => {
@@ -160,4 +168,21 @@ function withOtherPrice(segment: string): string {
     const changed = head.replace('"price":"64281.7"', '"price":"64281.8"')
     return `${changed},"crc":"${crc32(changed).toString(16).padStart(8, '0')}"}`
   })
+}
+
+test('a segment whose last line is damaged leaves no hole before the next one', async () => {
+  const vault = await SmallVault.make()
+  const [first, second] = ['segment_20251203T14_00001', 'segment_20251203T14_00002'] as const
+  const whole = sealedSegment(1, [{ clock_step: { step_ns: '1' } }, { clock_step: { step_ns: '2' } }])
+  await vault.write(`raw/ready/coinbase/${first}.ndjson`, whole.replace('"step_ns":"2"', '"step_ns":"3"'))
+  await vault.readySegment(second, 3, [{ clock_step: { step_ns: '4' } }], sealOf(whole))
+  assert.equal(await convertAll(vault.store), 2)
+  const { findings, summary } = await verify(vault.store)
+  assert.ok(findings.every((finding) => finding.severity === 'warning' && finding.kind === 'segment_damaged'))
+  assert.equal(summary.rejected, 1)
+  await vault.remove()
+})
+
+function sealOf(segment: string): string {
+  return /"sha256":"([0-9a-f]{64})"/.exec(segment)![1]!
 }
