@@ -89,11 +89,7 @@ async function convertInScratch(
   await rm(scratchDir, { recursive: true, force: true })
   await mkdir(scratchDir, { recursive: true })
   const { job, source, segment, expectedSha256 } = request
-  const conversion = await deps.convert(
-    source,
-    { scratchDir, venue: deps.venue, job, planGeneration: plan.generation, partDigits: plan.digits },
-    AbortSignal.any([signal, claim.signal]),
-  )
+  const conversion = await convertUnderClaim()
   signal.throwIfAborted()
   if (conversion.recorder !== segment.recorder || conversion.firstN !== segment.firstN)
     throw new VaultError('corrupt', `${source.key}: was replaced while it was read`)
@@ -104,6 +100,23 @@ async function convertInScratch(
       { remedy: 'restore that file from a backup; the committed parts stay as they are' },
     )
   return conversion
+
+  async function convertUnderClaim(): Promise<Conversion> {
+    const plans = {
+      scratchDir,
+      venue: deps.venue,
+      job,
+      planGeneration: plan.generation,
+      partDigits: plan.digits,
+    }
+    try {
+      return await deps.convert(source, plans, AbortSignal.any([signal, claim.signal]))
+    } catch (error) {
+      // Whoever took over may have brought the segment to its end and its bytes away: then this is no failure.
+      claim.assertCurrent()
+      throw error
+    }
+  }
 }
 
 async function publishAndCommit(
