@@ -11,6 +11,12 @@ export interface CommandEntry {
 
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'demo',
+    summary:
+      'record, convert and query a simulated exchange, then prove that nothing was lost; no network, no key',
+    load: async () => (await import('./commands/demo.ts')).command,
+  },
+  {
     name: 'doctor',
     summary: 'check configuration, folder, disk, clock and venue, each with its remedy',
     load: async () => (await import('./commands/doctor.ts')).command,
