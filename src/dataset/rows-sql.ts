@@ -121,7 +121,8 @@ function isPlain(field: Field, x: string): string {
       return `${matches(x, countText)} AND TRY_CAST(${x} AS BIGINT) IS NOT NULL`
     case 'product':
       return matches(x, productText)
-    default:
+    case 'word':
+    case 'fixed':
       return `${x} IN (${field.values.map((one) => `'${one}'`).join(', ')})`
   }
 }
