@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { VaultError } from '../../src/core/errors.ts'
+import { watchEtl, type WatchReport } from '../../src/etl/watch.ts'
+import type { EtlSummary } from '../../src/etl/run.ts'
+import { Bench, collect, etlOptions, smallConvert } from './job-bench.ts'
+
+interface Watched extends WatchReport {
+  readonly rounds: EtlSummary[]
+  readonly failures: unknown[]
+  readonly sleeps: number[]
+}
+
+/** Watches until `isEnough`; what happens at each sleep is up to `onSleep`. */
+async function watched(
+  bench: Bench,
+  worker: Awaited<ReturnType<Bench['worker']>>,
+  onSleep: (count: number) => Promise<boolean>,
+): Promise<Watched & ReturnType<typeof collect>> {
+  const controller = new AbortController()
+  const sleeps: number[] = []
+  const clock = {
+    ...worker.clock,
+    sleep: async (delayMs: number, signal: AbortSignal) => {
+      sleeps.push(delayMs)
+      bench.time.ms += delayMs
+      if (await onSleep(sleeps.length)) controller.abort(new Error('stop'))
+      signal.throwIfAborted()
+    },
+  }
+  const rounds: EtlSummary[] = []
+  const failures: unknown[] = []
+  const report = {
+    ...collect(),
+    rounds,
+    failures,
+    sleeps,
+    onRound: (summary: EtlSummary) => void rounds.push(summary),
+    onRoundFailed: (error: unknown) => void failures.push(error),
+  }
+  await watchEtl(
+    { ...worker, clock, random: () => 0.5 },
+    etlOptions,
+    { pollMs: 30_000 },
+    report,
+    controller.signal,
+  )
+  return report
+}
+
+test('a watcher converts what becomes ready, at once while there is a backlog, and ends when told', async () => {
+  const bench = await Bench.make()
+  await bench.segment(1, 1, ['BTC-USD'])
+  const report = await watched(bench, await bench.worker(), async (count) => {
+    if (count === 1) await bench.segment(2, 10, ['BTC-USD'])
+    return count === 3
+  })
+  assert.deepEqual(
+    report.rounds.map((round) => round.segments),
+    [1, 0, 1, 0, 0],
+  )
+  assert.deepEqual(report.sleeps, [30_000, 30_000, 30_000])
+  assert.deepEqual(await bench.globbed(), [1, 10])
+  await bench.remove()
+})
+
+test('a segment that fails again and again rests longer each time, and the others do not wait for it', async () => {
+  const bench = await Bench.make()
+  await bench.segment(1, 1, ['BTC-USD'])
+  await bench.segment(2, 10, ['BTC-USD'])
+  const convert = smallConvert('mdv test')
+  let tries = 0
+  const worker = await bench.worker(bench.store, {}, async (source, plan, signal) => {
+    if (source.label.endsWith('1') && ++tries < 4) throw new VaultError('corrupt', 'bad')
+    return convert(source, plan, signal)
+  })
+  const report = await watched(bench, worker, async (count) => {
+    if (count === 2) await bench.segment(3, 20, ['BTC-USD'])
+    return count === 12
+  })
+  const rests = report.events.flatMap((event) => (event.kind === 'failed' ? [event.retryMs] : []))
+  assert.deepEqual(rests, [5000, 10_000, 20_000])
+  assert.equal(tries, 4)
+  assert.deepEqual(await bench.globbed(), [1, 10, 20])
+  await bench.remove()
+})
+
+test('a full disk is no end of watching: rounds are tried again, later each time', async () => {
+  const bench = await Bench.make()
+  await bench.segment(1, 1, ['BTC-USD'])
+  let isFull = true
+  const convert = smallConvert('mdv test')
+  const worker = await bench.worker(bench.store, {}, async (source, plan, signal) => {
+    if (isFull) throw new VaultError('preflight', 'the disk is full')
+    return convert(source, plan, signal)
+  })
+  const report = await watched(bench, worker, async (count) => {
+    if (count >= 2) isFull = false
+    return count === 6
+  })
+  assert.ok(report.failures.length >= 1)
+  assert.deepEqual(await bench.globbed(), [1])
+  await bench.remove()
+})
+
+test('strangers in raw/ready are told once, not each round', async () => {
+  const bench = await Bench.make()
+  await bench.write('raw/ready/coinbase/notes.txt', 'x')
+  const report = await watched(bench, await bench.worker(), async (count) => count === 3)
+  assert.equal(report.events.filter((event) => event.kind === 'foreign').length, 1)
+  assert.deepEqual(
+    report.rounds.map((round) => round.foreign),
+    [1, 1, 1],
+  )
+  await bench.remove()
+})
