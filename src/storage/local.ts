@@ -153,10 +153,10 @@ class LocalStore implements OpenedLocalStore {
     const outcome = await (this.#abilities.links
       ? this.#link(source, path)
       : this.#inTurn(() => this.#lockAndRename(source, path)))
-    // Crash here: the object has both names; the second is in our own folder and swept with it.
-    if (outcome === 'exists' ? discard : this.#abilities.links) await this.#disk.unlink(source)
     // Also on `exists`: whoever made the name may have died before syncing it, and we are about to rely on it.
     await this.#syncFolder(dirname(path))
+    // Crash or refusal before here: the file has both names, and the next attempt finds that they are one file.
+    if (outcome === 'exists' ? discard : this.#abilities.links) await this.#disk.unlink(source)
     return outcome
   }
 
@@ -165,8 +165,8 @@ class LocalStore implements OpenedLocalStore {
       await this.#disk.link(source, path)
       return 'created'
     } catch (error) {
-      if (systemCode(error) === 'EEXIST') return 'exists'
-      throw error
+      if (systemCode(error) !== 'EEXIST') throw error
+      return (await isSameFile(source, path)) ? 'created' : 'exists'
     }
   }
 
@@ -362,6 +362,11 @@ async function statOrNothing(path: string) {
     if (isAbsent(error)) return undefined
     throw error
   }
+}
+
+async function isSameFile(path: string, otherPath: string): Promise<boolean> {
+  const [one, other] = await Promise.all([lstat(path, { bigint: true }), lstat(otherPath, { bigint: true })])
+  return one.ino === other.ino && one.dev === other.dev
 }
 
 async function entriesOrNone(path: string) {

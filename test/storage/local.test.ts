@@ -104,3 +104,24 @@ test('without hard links or folder sync the store says so', async (t) => {
   })
   assert.equal(store.notes.length, 2)
 })
+
+test('a publication whose folder sync failed is finished by the next attempt, under the same name', async (t) => {
+  const base = await folder(t)
+  let refuse = false
+  const store = await openLocalStore(base, {
+    ...realDisk,
+    syncFolder: (path) =>
+      refuse && path.endsWith('ready')
+        ? Promise.reject(Object.assign(new Error('no'), { code: 'EIO' }))
+        : realDisk.syncFolder(path),
+  })
+  const path = join(await store.scratch('test'), 'file')
+  await writeFile(path, 'body')
+  await store.putIfAbsent('ready/other', Buffer.from('x'))
+  refuse = true
+  await assert.rejects(() => store.publishFile(path, 'ready/file'), { kind: 'unavailable' })
+  refuse = false
+  assert.equal(await store.publishFile(path, 'ready/file'), 'created')
+  assert.equal((await store.get('ready/file'))?.toString(), 'body')
+  await assert.rejects(() => rm(path), { code: 'ENOENT' })
+})

@@ -1,0 +1,127 @@
+/** Who may hold a lease, and when another may take it. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { acquireLease, leaseHolder, type LeaseOptions, type LeaseOutcome } from '../../src/storage/lease.ts'
+import { isProvablyDead, thisProcess } from '../../src/storage/process-identity.ts'
+import { ManualClock } from '../segment/manual-clock.ts'
+import { MemoryStore } from './memory-store.ts'
+
+const never = new AbortController().signal
+const ttlMs = 30_000
+
+async function take(
+  store: MemoryStore,
+  clock: ManualClock,
+  token: string,
+  options: Partial<LeaseOptions> = {},
+): Promise<LeaseOutcome> {
+  const owner = { ...(await thisProcess()), purpose: 'test', token }
+  const isDead = (): Promise<boolean> => Promise.resolve(false)
+  return acquireLease(
+    store,
+    'raw/recorder',
+    '.lease.json',
+    owner,
+    { ttlMs, clock, isDead, wait: false, ...options },
+    never,
+  )
+}
+
+function leaseOf(outcome: LeaseOutcome) {
+  assert.ok(outcome.held)
+  return outcome.lease
+}
+
+const isDead = (): Promise<boolean> => Promise.resolve(true)
+
+test('of twenty that want a free lease, or a dead owner’s, exactly one gets it', async () => {
+  const store = new MemoryStore()
+  const clock = new ManualClock()
+  for (const options of [{}, { isDead }]) {
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => take(store, clock, `t${i}`, i === 0 ? options : {})),
+    )
+    const winners = outcomes.filter((outcome) => outcome.held)
+    assert.equal(winners.length, 1)
+    assert.equal(
+      (await leaseHolder(store, 'raw/recorder', '.lease.json', never))?.token,
+      leaseOf(winners[0]!).token,
+    )
+  }
+})
+
+test('a second one is told who holds it, and gets it after a release', async () => {
+  const store = new MemoryStore()
+  const clock = new ManualClock()
+  const first = leaseOf(await take(store, clock, 'one'))
+  const second = await take(store, clock, 'two')
+  assert.equal(second.held, false)
+  assert.equal(!second.held && second.by.token, 'one')
+  await first.release()
+  assert.equal(first.isCurrent(), false)
+  assert.equal((await take(store, clock, 'two')).held, true)
+})
+
+test('a lease not renewed for its whole length is taken over, and its old holder knows at once', async () => {
+  const store = new MemoryStore()
+  const clock = new ManualClock()
+  const old = leaseOf(await take(store, clock, 'old'))
+  const taking = take(store, clock, 'new', { wait: true })
+  while (clock.timers === 0) await nextTurn()
+  clock.advance(ttlMs - 1)
+  assert.equal(old.isCurrent(), true)
+  clock.advance(1)
+  assert.equal(leaseOf(await taking).token, 'new')
+  assert.equal(old.isCurrent(), false)
+  assert.equal(await old.renew(), false)
+})
+
+test('a lease renewed in time is not taken over', async () => {
+  const store = new MemoryStore()
+  const clock = new ManualClock()
+  const holder = leaseOf(await take(store, clock, 'holder'))
+  const taking = take(store, clock, 'other', { wait: true })
+  while (clock.timers === 0) await nextTurn()
+  clock.advance(ttlMs / 2)
+  assert.equal(await holder.renew(), true)
+  clock.advance(ttlMs / 2)
+  assert.equal((await taking).held, false)
+  assert.equal(holder.isCurrent(), true)
+})
+
+test('one who slept through takeover and renewals cannot renew into the past', async () => {
+  const store = new MemoryStore()
+  const clock = new ManualClock()
+  const sleeper = leaseOf(await take(store, clock, 'sleeper'))
+  const other = leaseOf(await take(store, clock, 'other', { isDead }))
+  for (let i = 0; i < 3; i++) assert.equal(await other.renew(), true)
+  assert.equal(await sleeper.renew(), false)
+  assert.equal((await leaseHolder(store, 'raw/recorder', '.lease.json', never))?.token, 'other')
+  assert.equal(await other.renew(), true)
+})
+
+test('a lease file that is none is named, with the way out', async () => {
+  for (const body of ['', 'null', '{"lease":{}}', '[]']) {
+    const store = new MemoryStore()
+    await store.putIfAbsent('raw/recorder.1.lease.json', Buffer.from(body))
+    await assert.rejects(() => take(store, new ManualClock(), 'x'), {
+      kind: 'corrupt',
+      message: /recorder\.1\.lease/,
+      remedy: /remove/,
+    })
+  }
+})
+
+test('a process is dead only when that is certain', async () => {
+  const here = await thisProcess()
+  assert.equal(await isProvablyDead(here), false)
+  const gone = { ...here, pid: 2 ** 22 + 1 }
+  assert.equal(await isProvablyDead(gone), true)
+  assert.equal(await isProvablyDead({ ...gone, host: 'elsewhere' }), false)
+  assert.equal(await isProvablyDead({ ...gone, boot: 'another boot, or another host of this name' }), false)
+  assert.equal(await isProvablyDead({ ...gone, pid_namespace: 'pid:[1]' }), false)
+  if (here.started !== null) assert.equal(await isProvablyDead({ ...here, started: '1' }), true)
+  assert.equal(await isProvablyDead({ ...here, started: null }), false)
+})
