@@ -2,9 +2,9 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { AdoptDeps, AdoptOutcome } from '../../adopt/adopt-file.ts'
-import type { FolderOutcome } from '../../adopt/adopt-folder.ts'
-import { namedMappings, parseMapping } from '../../adopt/mapping.ts'
+import type { AdoptDeps, AdoptOutcome } from '../../query/adopt/adopt-file.ts'
+import type { FolderOutcome } from '../../query/adopt/adopt-folder.ts'
+import { namedMappings, parseMapping } from '../../query/adopt/mapping.ts'
 import { formatBytes } from '../../core/bytes.ts'
 import { systemCode, VaultError } from '../../core/errors.ts'
 import { toJson } from '../../query/json.ts'
@@ -39,7 +39,7 @@ export const command: Command = {
       software,
     }
     if (found.kind === 'parquet') {
-      const { adoptFolder } = await import('../../adopt/adopt-folder.ts')
+      const { adoptFolder } = await import('../../query/adopt/adopt-folder.ts')
       const name = context.options['name']
       const outcome = await adoptFolder(
         deps,
@@ -51,7 +51,7 @@ export const command: Command = {
       await context.output.out(context.json ? toJson(outcome, 0) : folderText(outcome))
       return 0
     }
-    const { adoptFile } = await import('../../adopt/adopt-file.ts')
+    const { adoptFile } = await import('../../query/adopt/adopt-file.ts')
     for (const file of found.files) {
       const onProgress = (lines: number, bytes: number): void => {
         if (context.output.isTerminal)

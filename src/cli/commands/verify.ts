@@ -3,8 +3,8 @@
 import { totalmem } from 'node:os'
 import { VaultError } from '../../core/errors.ts'
 import { isUtcDate } from '../../core/time.ts'
-import type { Finding } from '../../query/finding.ts'
-import type { RebuildCheck, VerifySummary } from '../../query/verify.ts'
+import type { Finding } from '../../query/verify/finding.ts'
+import type { RebuildCheck, VerifySummary } from '../../query/verify/verify.ts'
 import { toJson } from '../../query/json.ts'
 import { openVault } from '../../query/open-vault.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
@@ -25,7 +25,7 @@ export const command: Command = {
     const config = await context.config()
     const since = sinceOf(context)
     const store = await openVault(config.storage.base_dir)
-    const { verifyVault } = await import('../../query/verify.ts')
+    const { verifyVault } = await import('../../query/verify/verify.ts')
     const findings: Finding[] = []
     const summary = await verifyVault(
       store,
@@ -51,7 +51,7 @@ export const command: Command = {
 }
 
 async function loadRebuild(): Promise<RebuildCheck> {
-  const { rebuildCheck } = await import('../../query/verify-rebuild.ts')
+  const { rebuildCheck } = await import('../../query/verify/rebuild.ts')
   return rebuildCheck
 }
 

@@ -1,7 +1,7 @@
 /** How another tool wrote its lines: where the frame is, where the receive time is, and in which unit. Pure. */
 
-import { VaultError } from '../core/errors.ts'
-import { parseRfc3339Ns } from '../core/time.ts'
+import { VaultError } from '../../core/errors.ts'
+import { parseRfc3339Ns } from '../../core/time.ts'
 
 export type TimeUnit = 'ns' | 'us' | 'ms' | 's' | 'iso' | 'auto'
 

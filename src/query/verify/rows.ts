@@ -1,13 +1,13 @@
 /** The accounting of one job: its lines are, each once, in the rows of one table or among the rejects. Opens DuckDB. */
 
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api'
-import type { LocalObjectStore } from '../storage/object-store.ts'
-import type { Receipt, ReceiptPart, TableName } from '../table/receipt.ts'
-import { tableNames } from '../table/receipt.ts'
-import { partLocation } from '../table/staged.ts'
+import type { LocalObjectStore } from '../../storage/object-store.ts'
+import type { Receipt, ReceiptPart, TableName } from '../../table/receipt.ts'
+import { tableNames } from '../../table/receipt.ts'
+import { partLocation } from '../../table/staged.ts'
 import { error, type Finding } from './finding.ts'
-import type { RejectedLines } from './verify-rejects.ts'
-import { sqlText } from './views.ts'
+import type { RejectedLines } from './rejects.ts'
+import { sqlText } from '../views.ts'
 
 const askForHelp = 'keep the vault as it is and report this: conversion should never do it'
 

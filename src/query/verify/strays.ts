@@ -1,11 +1,11 @@
 /** What lies in processed/ without a receipt that names it, and jobs that were begun and have nothing to show. */
 
-import { listAll, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
-import { jobsPrefix, processed } from '../storage/keys.ts'
-import type { Receipt } from '../table/receipt.ts'
-import { tableNames } from '../table/receipt.ts'
+import { listAll, type ObjectInfo, type ObjectStore } from '../../storage/object-store.ts'
+import { jobsPrefix, processed } from '../../storage/keys.ts'
+import type { Receipt } from '../../table/receipt.ts'
+import { tableNames } from '../../table/receipt.ts'
 import { error, warning, type Finding } from './finding.ts'
-import type { SegmentEntry } from './segments.ts'
+import type { SegmentEntry } from '../segments.ts'
 
 /** What is listed before receipts are read, so that a job committed in between is not taken for a stray. */
 export interface StrayListing {

@@ -2,8 +2,8 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join, relative, resolve, sep } from 'node:path'
-import { VaultError, messageOf } from '../core/errors.ts'
-import { adoptedFolderKey, readAdoptedFolders, type AdoptedFolder } from '../table/adopted.ts'
+import { VaultError, messageOf } from '../../core/errors.ts'
+import { adoptedFolderKey, readAdoptedFolders, type AdoptedFolder } from '../../table/adopted.ts'
 import type { AdoptDeps } from './adopt-file.ts'
 
 export interface FolderOutcome {

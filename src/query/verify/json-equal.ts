@@ -1,6 +1,6 @@
 /** Equality of two JSON texts as values: spaces, the order of keys and the escapes of strings aside, numbers digit by digit. Pure. */
 
-import { listElements, objectMembers } from '../dataset/json-text.ts'
+import { listElements, objectMembers } from '../../dataset/json-text.ts'
 
 /** @param a @param b known to be JSON */
 export function isEqualJson(a: string, b: string): boolean {

@@ -1,11 +1,11 @@
 /** Raw segments against themselves and against receipts: every line's checksum and counter, the seal, the chain from one to the next. */
 
-import { VaultError } from '../core/errors.ts'
-import { SegmentScanner, type ScanResult } from '../segment/scan.ts'
-import type { ObjectStore } from '../storage/object-store.ts'
+import { VaultError } from '../../core/errors.ts'
+import { SegmentScanner, type ScanResult } from '../../segment/scan.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
 import { error, warning, type Finding } from './finding.ts'
-import { unpacked } from './raw-bytes.ts'
-import type { SegmentEntry } from './segments.ts'
+import { unpacked } from '../raw-bytes.ts'
+import type { SegmentEntry } from '../segments.ts'
 
 /** What the chain is checked with. */
 export interface RawFacts {

@@ -6,8 +6,8 @@ import { stat } from 'node:fs/promises'
 import { createGunzip } from 'node:zlib'
 import { pipeline } from 'node:stream/promises'
 import { PassThrough } from 'node:stream'
-import { VaultError, messageOf } from '../core/errors.ts'
-import { frameBytesMax } from '../segment/format.ts'
+import { VaultError, messageOf } from '../../core/errors.ts'
+import { frameBytesMax } from '../../segment/format.ts'
 
 export interface SourceLine {
   /** From 1. */

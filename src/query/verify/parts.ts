@@ -1,10 +1,10 @@
 /** Parts against their receipts: there, of the size and digest that were committed. */
 
 import { createHash } from 'node:crypto'
-import type { ObjectStore } from '../storage/object-store.ts'
-import { receiptKey } from '../storage/keys.ts'
-import type { Receipt, ReceiptPart } from '../table/receipt.ts'
-import { partLocation } from '../table/staged.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { receiptKey } from '../../storage/keys.ts'
+import type { Receipt, ReceiptPart } from '../../table/receipt.ts'
+import { partLocation } from '../../table/staged.ts'
 import { error, reconvertRemedy, type Finding } from './finding.ts'
 
 /**

@@ -1,19 +1,19 @@
 /** `mdv verify`: proves from receipts and data that every line is accounted for once. Reads everything it proves. */
 
 import { join } from 'node:path'
-import type { LocalObjectStore } from '../storage/object-store.ts'
-import { readAdoptedFiles } from '../table/adopted.ts'
-import { readReceipts } from '../table/receipts.ts'
-import type { Receipt } from '../table/receipt.ts'
-import { isVanishedPart } from './engine.ts'
+import type { LocalObjectStore } from '../../storage/object-store.ts'
+import { readAdoptedFiles } from '../../table/adopted.ts'
+import { readReceipts } from '../../table/receipts.ts'
+import type { Receipt } from '../../table/receipt.ts'
+import { isVanishedPart } from '../engine.ts'
 import type { Finding } from './finding.ts'
-import { joinSegments, listRaw, type SegmentEntry } from './segments.ts'
-import { checkParts } from './verify-parts.ts'
-import { checkRawSegment, checkRawChain, type RawFacts } from './verify-raw.ts'
-import { checkAdopted, checkReceipts } from './verify-receipts.ts'
-import { readRejects } from './verify-rejects.ts'
-import { RowChecker } from './verify-rows.ts'
-import { checkStrays, listStrays } from './verify-strays.ts'
+import { joinSegments, listRaw, type SegmentEntry } from '../segments.ts'
+import { checkParts } from './parts.ts'
+import { checkRawSegment, checkRawChain, type RawFacts } from './raw.ts'
+import { checkAdopted, checkReceipts } from './receipts.ts'
+import { readRejects } from './rejects.ts'
+import { RowChecker } from './rows.ts'
+import { checkStrays, listStrays } from './strays.ts'
 
 export interface VerifyOptions {
   /** Only segments with a line received on or after this UTC date; null: all. */

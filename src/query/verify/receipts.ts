@@ -1,11 +1,11 @@
 /** Receipts among themselves: no line claimed twice, no part named twice, numbers that add up, no hole in a recorder's counter. Pure. */
 
-import { utcDate } from '../core/time.ts'
-import type { Receipt, ReceiptSource } from '../table/receipt.ts'
-import type { AdoptedFile } from '../table/adopted.ts'
-import { chainHoles } from './chain.ts'
+import { utcDate } from '../../core/time.ts'
+import type { Receipt, ReceiptSource } from '../../table/receipt.ts'
+import type { AdoptedFile } from '../../table/adopted.ts'
+import { chainHoles } from '../chain.ts'
 import { error, type Finding } from './finding.ts'
-import { segmentFacts, type SegmentEntry } from './segments.ts'
+import { segmentFacts, type SegmentEntry } from '../segments.ts'
 
 export function checkReceipts(receipts: readonly Receipt[], segments: readonly SegmentEntry[]): Finding[] {
   return [

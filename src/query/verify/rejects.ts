@@ -1,7 +1,7 @@
 /** The rejected lines of a job, read back and checked for being whole. */
 
-import type { ObjectStore } from '../storage/object-store.ts'
-import type { Receipt } from '../table/receipt.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import type { Receipt } from '../../table/receipt.ts'
 import { error, type Finding } from './finding.ts'
 
 export interface RejectedLines {

@@ -2,7 +2,7 @@
 
 import { createHash, type Hash } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
-import type { LogEvent, Seal, SegmentHeader } from '../segment/format.ts'
+import type { LogEvent, Seal, SegmentHeader } from '../../segment/format.ts'
 import {
   connectionBytes,
   eventRest,
@@ -10,7 +10,7 @@ import {
   lineBytesMax,
   verbatimReason,
   verbatimRest,
-} from '../segment/line.ts'
+} from '../../segment/line.ts'
 
 /** Flushed to the file when this much is waiting. */
 const bufferBytes = 1024 * 1024
