@@ -1,6 +1,8 @@
 /** Decimal texts against DECIMAL(38,18): what a column holds, and whether it prints as it was sent. Pure. */
 
 const number = /^([+-]?)(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?$/
+/** What the venue sends nearly always: already its own plain print, and well within the type. */
+const plain = /^(?:0|[1-9]\d{0,15})(?:\.\d{0,15}[1-9])?$/
 const wholeDigitsMax = 20
 const fractionDigitsMax = 18
 /** Longer ones are not prices, and are kept as text. */
@@ -12,6 +14,7 @@ const textLengthMax = 100
  * @returns undefined when the text is no number, or one that DECIMAL(38,18) cannot hold exactly
  */
 export function canonicalDecimal(text: string): string | undefined {
+  if (plain.test(text)) return text
   const match = text.length > textLengthMax ? null : number.exec(text)
   if (match === null) return undefined
   const [, sign, whole = '', fraction = '', exponent = '0'] = match
@@ -27,6 +30,6 @@ export function canonicalDecimal(text: string): string | undefined {
   if (wholeDigits.length > wholeDigitsMax || fractionDigits.length > fractionDigitsMax) {
     return /^0*$/.test(digits) ? '0' : undefined
   }
-  const plain = fractionDigits === '' ? wholeDigits : `${wholeDigits}.${fractionDigits}`
-  return sign === '-' && plain !== '0' ? `-${plain}` : plain
+  const printed = fractionDigits === '' ? wholeDigits : `${wholeDigits}.${fractionDigits}`
+  return sign === '-' && printed !== '0' ? `-${printed}` : printed
 }

@@ -213,19 +213,13 @@ export class Slice {
   #addRow(shape: TableShape, facts: FrameFacts, row: DecodedRow, mark: LineMark): void {
     const name = `${shape.table}.decoded`
     const file = this.#file(name)
-    const texts = Object.entries(row.texts).map(([column, text]) => [`${column}_text`, text])
-    const values = {
-      client_id: facts.clientId,
-      channel: facts.channel,
-      product_id: row.productId,
-      is_snapshot: row.isSnapshot,
-      event_index: row.eventIndex,
-      row_index: row.rowIndex,
-      ...row.values,
-      ...(this.#numberType === 'double' ? Object.fromEntries(texts) : {}),
-      extra: row.extra,
-    }
-    file.addText(`${openLine(mark, facts)},${JSON.stringify(values).slice(1)}`)
+    // Texts in columns have no escapes, so they stand in JSON as they are.
+    let line = `${openLine(mark, facts)},"client_id":${quoted(facts.clientId)},"channel":${quoted(facts.channel)}`
+    line += `,"product_id":"${row.productId}","is_snapshot":${row.isSnapshot},"event_index":${row.eventIndex},"row_index":${row.rowIndex}`
+    for (const column in row.values) line += `,"${column}":${quoted(row.values[column]!)}`
+    if (this.#numberType === 'double')
+      for (const column in row.texts) line += `,"${column}_text":${quoted(row.texts[column]!)}`
+    file.addText(`${line},"extra":${JSON.stringify(row.extra)}}`)
     if (file.sizeBytes >= chunkBytes) this.#finish(name, file)
   }
 
@@ -316,6 +310,10 @@ function markOf(line: ScannedLine): LineMark {
     recvNs: line.bytes.toString('latin1', line.recvFrom, line.recvUntil),
     conn: hasConn ? line.bytes.toString('utf8', line.connFrom - 1, line.connUntil + 1) : 'null',
   }
+}
+
+function quoted(text: string | null): string {
+  return text === null ? 'null' : `"${text}"`
 }
 
 function openLine(mark: LineMark, facts: FrameFacts): string {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { canonicalDecimal } from '../../src/dataset/decimal.ts'
 
 test('a number has one plain print', () => {

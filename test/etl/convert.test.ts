@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { parquetMetadata, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { sameJson } from '../../src/dataset/json-text.ts'
@@ -86,12 +86,12 @@ test('a frame that is not one JSON value is rejected whole and forges nothing', 
   await withConversion(bytes, {}, async (conversion) => {
     assert.deepEqual(conversion.lines, { total: 6, frames: 2, events: 0, rejected: 4 })
     const rows = await readRows(conversion)
-    assert.deepEqual([...new Set(rows.map((row) => row.values['n']))].sort(), ['1', '6'])
+    assert.deepEqual(new Set(rows.map((row) => row.values['n'])), new Set(['1', '6']))
     const rejects = (await readFile(conversion.rejectsPath!, 'utf8')).trimEnd().split('\n')
     const parsed = rejects.map(
       (one) => JSON.parse(one) as { n: number; offset: number; len: number; text: string },
     )
-    assert.deepEqual(parsed.map((one) => one.n).sort(), [2, 3, 4, 5])
+    assert.deepEqual(new Set(parsed.map((one) => one.n)), new Set([2, 3, 4, 5]))
     for (const one of parsed) assert.equal(bytes.toString('utf8', one.offset, one.offset + one.len), one.text)
   })
 })
@@ -175,7 +175,7 @@ test('another reader finds the rows, the order and the job in the file itself', 
   await withConversion(frameSegment(manyFrames(200)), {}, async (conversion) => {
     const part = conversion.parts.find((one) => one.table === 'level2')!
     const file = await readFile(part.path)
-    const bytes = file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength) as ArrayBuffer
+    const bytes = file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength)
     const rows = await parquetReadObjects({ file: bytes, compressors })
     assert.equal(rows.length, part.rows)
     const times = rows.map((row) => row['exchange_ns'] as bigint)
