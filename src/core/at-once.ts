@@ -11,17 +11,17 @@ export async function forEachAtOnce<T>(
   work: (item: T, index: number) => Promise<void>,
 ): Promise<void> {
   let next = 0
-  let failure: { readonly error: unknown } | undefined
+  const failures: unknown[] = []
   const runner = async (): Promise<void> => {
-    while (next < items.length && failure === undefined) {
+    while (next < items.length && failures.length === 0) {
       const index = next++
       try {
         await work(items[index]!, index)
       } catch (error) {
-        failure ??= { error }
+        failures.push(error)
       }
     }
   }
   await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, runner))
-  if (failure !== undefined) throw (failure as { readonly error: unknown }).error
+  if (failures.length > 0) throw failures[0]
 }

@@ -64,8 +64,9 @@ export class Claim {
     signal: AbortSignal,
   ): Promise<Claim | LeaseOwner> {
     const owner: LeaseOwner = { ...deps.worker.identity, purpose: 'mdv etl', token: deps.worker.writer }
-    const options = { ttlMs: claimTtlMs, clock: deps.clock, isDead: deps.worker.isDead, wait }
     const prefix = claimPrefix(deps.venue, job)
+    const clock = watchfulClock(deps, `${prefix}.`)
+    const options = { ttlMs: claimTtlMs, clock, isDead: deps.worker.isDead, wait }
     const outcome = await acquireLease(deps.store, prefix, claimEnding, owner, options, signal)
     return outcome.held ? new Claim(outcome.lease, deps, job) : outcome.by
   }
@@ -135,4 +136,26 @@ async function removeReleased({ store, venue }: ClaimDeps, job: string): Promise
 
 function isOwnerless(body: Buffer): boolean {
   return /^\{"lease":null\}\s*$/.test(body.toString('utf8'))
+}
+
+const lookEveryMs = 1000
+
+/** A clock whose sleeper wakes early when what it watches has changed: a claim let go needs no waiting for. */
+function watchfulClock({ store, clock }: ClaimDeps, prefix: string): Clock {
+  const keys = async (signal: AbortSignal): Promise<string> =>
+    (await listAll(store, prefix, signal)).map((each) => each.key).join('\n')
+  return {
+    nowMs: () => clock.nowMs(),
+    nowNs: () => clock.nowNs(),
+    monotonicNs: () => clock.monotonicNs(),
+    monotonicMs: () => clock.monotonicMs(),
+    after: (delayMs, callback) => clock.after(delayMs, callback),
+    async sleep(delayMs, signal) {
+      const before = await keys(signal)
+      for (let leftMs = delayMs; leftMs > 0; leftMs -= lookEveryMs) {
+        await clock.sleep(Math.min(leftMs, lookEveryMs), signal)
+        if ((await keys(signal)) !== before) return
+      }
+    },
+  }
 }

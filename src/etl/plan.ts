@@ -80,7 +80,7 @@ function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | Forei
       'move it elsewhere; "mdv adopt FILE" brings in its lines',
     )
   if (header.venue !== venue)
-    return foreign(`is of venue ${String(header.venue)}`, `move it to ${rawReady('<its venue>')}`)
+    return foreign(`is of venue ${header.venue}`, `move it to ${rawReady('<its venue>')}`)
   if (parseSegmentLabel(label) === undefined || readySegmentKey(venue, label) !== object.key)
     return foreign(
       'is not called segment_<hour>_<counter>.ndjson',

@@ -9,6 +9,7 @@ import type { Receipt, TableName } from '../table/receipt.ts'
 import { readReceipts, type ReceiptCache } from '../table/receipts.ts'
 import { listArchive } from './archive.ts'
 import { convertAgain } from './job-again.ts'
+import { claimTtlMs } from './job-claim.ts'
 import type { JobDeps } from './job-commit.ts'
 import { convertReady, type JobOutcome } from './job.ts'
 import { isInRange, planRound, type ForeignFile, type HourRange, type ReadyFile } from './plan.ts'
@@ -130,7 +131,8 @@ export async function runEtlOnce(
     const held = await runTasks(tasks, false, tally, memory, signal)
     // Whoever holds them may be dead in a way that only time tells.
     const isWaiting = options.waitForHeld || tally.isIdle
-    tally.held = (isWaiting ? await runTasks(held, true, tally, memory, signal) : held).length
+    const stillHeld = isWaiting ? await waitFor(held, tally, memory, signal) : held
+    tally.reportHeld(stillHeld, memory)
     await tidy(deps, options, report, memory, signal)
   } catch (error) {
     if (!signal.aborted) throw error
@@ -222,6 +224,20 @@ async function runTasks(
   return held
 }
 
+/** Takes over from the dead, and is there when the living have done; for as long as two claims last. */
+async function waitFor(
+  held: readonly Task[],
+  tally: Tally,
+  memory: EtlMemory,
+  signal: AbortSignal,
+): Promise<readonly Task[]> {
+  const untilMs = tally.elapsedMs + 2 * claimTtlMs
+  let left = held
+  while (left.length > 0 && tally.elapsedMs < untilMs)
+    left = await runTasks(left, true, tally, memory, signal)
+  return left
+}
+
 async function runTask(
   task: Task,
   wait: boolean,
@@ -282,7 +298,8 @@ class Tally {
   #doneBytes = 0
   #totalSegments = 0
   #totalBytes = 0
-  held = 0
+  readonly #holders = new Map<string, string | null>()
+  #held = 0
   failed = 0
   foreign = 0
   isStopped = false
@@ -291,6 +308,21 @@ class Tally {
     this.report = report
     this.#clock = deps.clock
     this.#startMs = deps.clock.monotonicMs()
+  }
+
+  get elapsedMs(): number {
+    return this.#clock.monotonicMs() - this.#startMs
+  }
+
+  /** Each holder once, not each round. */
+  reportHeld(tasks: readonly Task[], memory: EtlMemory): void {
+    this.#held = tasks.length
+    for (const { label } of tasks) {
+      const by = this.#holders.get(label) ?? null
+      if (memory.reported.has(`${label} ${by}`)) continue
+      memory.reported.add(`${label} ${by}`)
+      this.report.onEvent({ kind: 'held', label, by })
+    }
   }
 
   get isIdle(): boolean {
@@ -341,7 +373,7 @@ class Tally {
       totalSegments: this.#totalSegments,
       doneBytes: this.#doneBytes,
       totalBytes: this.#totalBytes,
-      elapsedMs: this.#clock.monotonicMs() - this.#startMs,
+      elapsedMs: this.elapsedMs,
     })
   }
 
@@ -349,7 +381,7 @@ class Tally {
     return {
       segments: this.#segments,
       finished: this.#finished,
-      held: this.held,
+      held: this.#held,
       failed: this.failed,
       foreign: this.foreign,
       lines: this.#lines,
@@ -358,7 +390,7 @@ class Tally {
       parts: this.#parts,
       bytesIn: this.#bytesIn,
       bytesOut: this.#bytesOut,
-      elapsedMs: this.#clock.monotonicMs() - this.#startMs,
+      elapsedMs: this.elapsedMs,
       isStopped: this.isStopped,
     }
   }

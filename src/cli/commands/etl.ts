@@ -227,7 +227,7 @@ function eventWords(event: EtlEvent): string | null {
       return `${label}: ${receipt.lines.total} lines, ${receipt.parts.length} parts${rejected}, ${rateText(sizeBytes, elapsedMs)}`
     }
     case 'finished':
-      return `${event.label}: was committed before; cleaned up`
+      return `${event.label}: was committed already, by an earlier run or another worker`
     case 'held':
       return `${event.label}: held by ${event.by ?? 'another worker'}`
     case 'failed':
@@ -262,7 +262,7 @@ function summaryText(summary: EtlSummary): string {
   } = summary
   const tables = Object.entries(rows).map(([table, count]) => `${table} ${count}`)
   const rest = [
-    finished === 0 ? '' : `${finished} cleaned up`,
+    finished === 0 ? '' : `${finished} committed already`,
     held === 0 ? '' : `${held} held elsewhere`,
     failed === 0 ? '' : `${failed} failed`,
     foreign === 0 ? '' : `${foreign} files that are no segments`,
