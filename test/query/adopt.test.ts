@@ -4,13 +4,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { adoptFile, type AdoptDeps, type AdoptOutcome } from '../../src/query/adopt/adopt-file.ts'
+import { adoptFile } from '../../src/query/adopt/adopt-file.ts'
+import {
+  adoptedSegmentBytes,
+  type AdoptDeps,
+  type AdoptOptions,
+  type AdoptOutcome,
+} from '../../src/query/adopt/adopt-run.ts'
 import { adoptFolder } from '../../src/query/adopt/adopt-folder.ts'
 import { parseMapping } from '../../src/query/adopt/mapping.ts'
 import type { Clock } from '../../src/core/clock.ts'
 import { VaultError } from '../../src/core/errors.ts'
+import { readSegment } from '../../src/segment/read.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
+import { listAll, type LocalObjectStore } from '../../src/storage/object-store.ts'
 import { adoptedFileKey } from '../../src/table/adopted.ts'
+import { CrashingStore, CrashNow } from '../storage/crashing-store.ts'
 
 let folder: string
 let deps: AdoptDeps
@@ -37,7 +46,12 @@ async function adopt(text: string | Buffer, mapping = 'bare', name = 'old.ndjson
   return adoptFile(
     deps,
     path,
-    { mapping: parseMapping(mapping), isDryRun: false, onProgress: () => undefined },
+    {
+      mapping: parseMapping(mapping),
+      isDryRun: false,
+      segmentBytesMax: adoptedSegmentBytes,
+      onProgress: () => undefined,
+    },
     signal,
   )
 }
@@ -189,7 +203,12 @@ test('one of our own segments is not adopted', async () => {
 test('a dry run counts and writes nothing', async () => {
   const path = join(folder, 'old.ndjson')
   await writeFile(path, `${frame}\nno\n`)
-  const options = { mapping: parseMapping('bare'), isDryRun: true, onProgress: () => undefined }
+  const options = {
+    mapping: parseMapping('bare'),
+    isDryRun: true,
+    segmentBytesMax: adoptedSegmentBytes,
+    onProgress: () => undefined,
+  }
   const outcome = await adoptFile(deps, path, options, signal)
   assert.equal(outcome.kind, 'dry_run')
   assert.deepEqual([outcome.record.frames, outcome.record.rejected], [1, 1])
@@ -226,3 +245,48 @@ test('a folder of Parquet is catalogued by file and column, again only when it h
   const second = await adoptFolder(deps, trades, null, false, signal)
   assert.deepEqual([second.kind, second.record.generation, second.record.rows], ['adopted', 2, 1])
 })
+
+test('killed at any step, landed or lost, and run again: each frame is in the vault once', async () => {
+  const path = join(folder, 'old.ndjson')
+  const frames = Array.from({ length: 12 }, (_, i) => `{"timestamp":"2024-06-01T10:00:00Z","i":${i}}`)
+  await writeFile(path, [...frames, 'no frame', ''].join('\n'))
+  // Small enough for several segments.
+  const options = {
+    mapping: parseMapping('bare'),
+    isDryRun: false,
+    segmentBytesMax: 900,
+    onProgress: () => undefined,
+  }
+  const wantedSteps = await stepsOf(path, options)
+  assert.ok(wantedSteps > 8)
+  for (let step = 1; step <= wantedSteps; step++)
+    for (const kind of ['landed', 'lost'] as const) {
+      await rm(join(folder, 'vault'), { recursive: true })
+      const store = await openLocalStore(join(folder, 'vault'))
+      const crashing = new CrashingStore(store, step, kind)
+      await assert.rejects(adoptFile({ ...deps, store: crashing }, path, options, signal), CrashNow)
+      await forgetLeases(store)
+      await adoptFile({ ...deps, store }, path, options, signal)
+      assert.deepEqual(await framesIn(store), frames, `step ${step} ${kind}`)
+      assert.equal((await adoptFile({ ...deps, store }, path, options, signal)).kind, 'known')
+    }
+})
+
+async function stepsOf(path: string, options: AdoptOptions): Promise<number> {
+  const counting = new CrashingStore(await openLocalStore(join(folder, 'vault')), Infinity, 'lost')
+  await adoptFile({ ...deps, store: counting }, path, options, signal)
+  return counting.steps
+}
+
+/** The crashed run was this process, which lives: its lease would hold. */
+async function forgetLeases(store: LocalObjectStore): Promise<void> {
+  for (const { key } of await listAll(store, 'raw/active/', signal)) await store.delete(key)
+}
+
+async function framesIn(store: LocalObjectStore): Promise<string[]> {
+  const found: string[] = []
+  for (const { key, sizeBytes } of await listAll(store, 'raw/ready/', signal))
+    for await (const batch of readSegment(store, key, sizeBytes, signal))
+      for (const line of batch) if (line.kind === 'frame') found.push(line.frame.toString('utf8'))
+  return found
+}

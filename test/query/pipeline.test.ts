@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { crc32, gzipSync } from 'node:zlib'
 import { adoptFile } from '../../src/query/adopt/adopt-file.ts'
+import { adoptedSegmentBytes } from '../../src/query/adopt/adopt-run.ts'
 import { parseMapping } from '../../src/query/adopt/mapping.ts'
 import { systemClock } from '../../src/cli/system-clock.ts'
 import { convertSegment } from '../../src/etl/convert.ts'
@@ -46,7 +47,12 @@ before(async () => {
   await adoptFile(
     deps,
     path,
-    { mapping: parseMapping('bare'), isDryRun: false, onProgress: () => undefined },
+    {
+      mapping: parseMapping('bare'),
+      isDryRun: false,
+      segmentBytesMax: adoptedSegmentBytes,
+      onProgress: () => undefined,
+    },
     signal,
   )
   assert.equal(await convertAll(store), 1)

@@ -2,7 +2,7 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { AdoptDeps, AdoptOutcome } from '../../query/adopt/adopt-file.ts'
+import { adoptedSegmentBytes, type AdoptDeps, type AdoptOutcome } from '../../query/adopt/adopt-run.ts'
 import type { FolderOutcome } from '../../query/adopt/adopt-folder.ts'
 import { namedMappings, parseMapping } from '../../query/adopt/mapping.ts'
 import { formatBytes } from '../../core/bytes.ts'
@@ -57,7 +57,12 @@ export const command: Command = {
         if (context.output.isTerminal)
           context.output.err(`\r\u001b[K${file}: ${lines} lines, ${formatBytes(bytes)}`)
       }
-      const options = { mapping, isDryRun: isDryRun(context), onProgress }
+      const options = {
+        mapping,
+        segmentBytesMax: adoptedSegmentBytes,
+        isDryRun: isDryRun(context),
+        onProgress,
+      }
       const outcome = await adoptFile(deps, file, options, context.signal)
       if (context.output.isTerminal) context.output.err('\r\u001b[K')
       await context.output.out(context.json ? toJson(outcome, 0) : fileText(file, outcome))

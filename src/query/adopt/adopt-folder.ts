@@ -4,7 +4,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, join, relative, resolve, sep } from 'node:path'
 import { VaultError, messageOf } from '../../core/errors.ts'
 import { adoptedFolderKey, readAdoptedFolders, type AdoptedFolder } from '../../table/adopted.ts'
-import type { AdoptDeps } from './adopt-file.ts'
+import type { AdoptDeps } from './adopt-run.ts'
 
 export interface FolderOutcome {
   /** `known`: the newest catalogue entry says the same. */
