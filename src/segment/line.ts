@@ -15,6 +15,7 @@ const openN = Buffer.from('{"n":')
 const openRecv = Buffer.from(',"recv_ns":"')
 const openMsg = Buffer.from(',"msg":')
 const openCrc = Buffer.from(',"crc":"')
+const secondNs = 1_000_000_000n
 const hexDigits = Buffer.from('0123456789abcdef')
 const braceOpen = 0x7b
 const braceClose = 0x7d
@@ -33,7 +34,7 @@ export function lineBytesMax(connection: Buffer, frameSizeBytes: number): number
 
 /**
  * Why a frame cannot stand in its line as it came; null for one line of UTF-8 that begins and ends as a JSON object
- * (its inside is checked where frames are decoded, not on the way in). 76 ns for 630 bytes, most of it `isUtf8`.
+ * (its inside is checked where frames are decoded, not on the way in). 0.13 µs for 630 bytes.
  */
 export function verbatimReason(frame: Buffer, isBinary: boolean): VerbatimReason | null {
   if (isBinary) return 'binary'
@@ -54,13 +55,14 @@ function isJson(frame: Buffer): boolean {
 
 /**
  * Writes lines into a buffer that the caller has found large enough. Keeps the digits of the counter and of the last receive
- * time, since both change little from line to line: about 0.65 µs a line of 740 bytes, 0.5 µs of it the CRC.
+ * time, since both change little from line to line: 1.2 µs of CPU a line of 740 bytes where its CRC alone takes 0.4 (two busy cores).
  */
 export class LineEncoder {
   readonly #n = new Uint8Array(20)
   #nFrom = 20
-  #recvNs: bigint | null = null
-  #recv: Buffer = Buffer.alloc(0)
+  /** The whole seconds of the last receive time, and their digits: they change seldom. */
+  #secondNs = 0n
+  #second: Buffer = Buffer.from('0')
 
   constructor(firstN: number) {
     const digits = String(firstN)
@@ -72,10 +74,9 @@ export class LineEncoder {
   frame(target: Buffer, at: number, recvNs: bigint, connection: Buffer, frame: Buffer): number {
     const from = at
     at = this.#head(target, at, recvNs)
-    target.set(connection, at)
-    at = writeDecimal(target, at + connection.length, frame.length)
-    target.set(openMsg, at)
-    at += openMsg.length
+    at = put(target, at, connection)
+    at = writeDecimal(target, at, frame.length)
+    at = put(target, at, openMsg)
     target.set(frame, at)
     return this.#close(target, from, at + frame.length)
   }
@@ -90,24 +91,34 @@ export class LineEncoder {
 
   /** `{"n":…,"recv_ns":"…` without the quote that closes the time. */
   #head(target: Buffer, at: number, recvNs: bigint): number {
-    target.set(openN, at)
-    at += openN.length
+    at = put(target, at, openN)
     for (let i = this.#nFrom; i < 20; i++) target[at++] = this.#n[i]!
-    target.set(openRecv, at)
-    at += openRecv.length
-    if (recvNs !== this.#recvNs) {
-      this.#recvNs = recvNs
-      this.#recv = Buffer.from(String(recvNs))
+    at = put(target, at, openRecv)
+    return this.#time(target, at, recvNs)
+  }
+
+  #time(target: Buffer, at: number, recvNs: bigint): number {
+    if (recvNs < secondNs) return at + target.write(String(recvNs), at, 'latin1')
+    let rest = Number(recvNs - this.#secondNs)
+    if (rest < 0 || rest >= 1e9) {
+      const seconds = recvNs / secondNs
+      this.#secondNs = seconds * secondNs
+      this.#second = Buffer.from(String(seconds))
+      rest = Number(recvNs - this.#secondNs)
     }
-    target.set(this.#recv, at)
-    return at + this.#recv.length
+    at = put(target, at, this.#second)
+    for (let i = at + 8; i >= at; i--) {
+      const tenth = Math.floor(rest / 10)
+      target[i] = 0x30 + rest - tenth * 10
+      rest = tenth
+    }
+    return at + 9
   }
 
   #close(target: Buffer, from: number, at: number): number {
     this.#step()
     let crc = crc32(target.subarray(from, at))
-    target.set(openCrc, at)
-    at += openCrc.length
+    at = put(target, at, openCrc)
     for (let i = 7; i >= 0; i--) {
       target[at + i] = hexDigits[crc & 15]!
       crc >>>= 4
@@ -125,6 +136,12 @@ export class LineEncoder {
     this.#n[i] = i < this.#nFrom ? 0x31 : this.#n[i]! + 1
     if (i < this.#nFrom) this.#nFrom = i
   }
+}
+
+/** A loop, since a call of `set` costs more than the few bytes it would copy. */
+function put(target: Buffer, at: number, bytes: Buffer): number {
+  for (let i = 0; i < bytes.length; i++) target[at + i] = bytes[i]!
+  return at + bytes.length
 }
 
 function writeDecimal(target: Buffer, at: number, value: number): number {
