@@ -5,15 +5,17 @@ import { VaultError } from '../core/errors.ts'
 import { peekSegment, type SegmentPeek } from '../segment/peek.ts'
 import { rawReady } from '../storage/keys.ts'
 import { listAll } from '../storage/object-store.ts'
-import type { Receipt, TableName } from '../table/receipt.ts'
+import type { Receipt } from '../table/receipt.ts'
 import { readReceipts, type ReceiptCache } from '../table/receipts.ts'
 import { listArchive } from './archive.ts'
 import { convertAgain } from './job-again.ts'
 import { claimTtlMs } from './job-claim.ts'
 import type { JobDeps } from './job-commit.ts'
 import { convertReady, type JobOutcome } from './job.ts'
-import { isInRange, planRound, type ForeignFile, type HourRange, type ReadyFile } from './plan.ts'
+import { isInRange, planRound, type HourRange, type ReadyFile } from './plan.ts'
 import { applyRetention, type Retention } from './retention.ts'
+import type { EtlReport, EtlSummary } from './run-report.ts'
+import { Tally, type Task } from './run-tally.ts'
 import { finishSwaps } from './swap.ts'
 import { sweepClaims, sweepParts, sweepScratch } from './sweep.ts'
 
@@ -28,59 +30,6 @@ export interface EtlOptions {
   readonly waitForHeld: boolean
   /** Go through all of processed/ for parts that no receipt names. */
   readonly sweep: boolean
-}
-
-export type EtlEvent =
-  | {
-      readonly kind: 'converted' | 'finished'
-      readonly label: string
-      readonly receipt: Receipt
-      readonly sizeBytes: number
-      readonly elapsedMs: number
-    }
-  | { readonly kind: 'held'; readonly label: string; readonly by: string | null }
-  | {
-      readonly kind: 'failed'
-      readonly label: string
-      readonly error: unknown
-      readonly retryMs: number | null
-    }
-  | { readonly kind: 'foreign'; readonly file: ForeignFile }
-  | { readonly kind: 'foreign_part' | 'orphan_removed' | 'archive_removed'; readonly key: string }
-  | { readonly kind: 'swap_finished'; readonly job: string }
-
-export interface EtlProgress {
-  readonly label: string
-  readonly doneSegments: number
-  readonly totalSegments: number
-  readonly doneBytes: number
-  readonly totalBytes: number
-  readonly elapsedMs: number
-}
-
-export interface EtlReport {
-  onEvent(event: EtlEvent): void
-  /** Before each segment and after the last. */
-  onProgress(progress: EtlProgress): void
-}
-
-export interface EtlSummary {
-  /** Committed in this round. */
-  readonly segments: number
-  /** Committed before, or by another worker; cleaned up in this round. */
-  readonly finished: number
-  readonly held: number
-  readonly failed: number
-  readonly foreign: number
-  readonly lines: number
-  readonly rejected: number
-  readonly rows: Readonly<Record<TableName, number>>
-  readonly parts: number
-  readonly bytesIn: number
-  readonly bytesOut: number
-  readonly elapsedMs: number
-  /** A signal ended it before all was done. */
-  readonly isStopped: boolean
 }
 
 /** What rounds remember of one another: only to spare reads and repeated words. */
@@ -105,13 +54,6 @@ export function makeMemory(): EtlMemory {
   }
 }
 
-/** One thing to bring to its end. */
-interface Task {
-  readonly label: string
-  readonly sizeBytes: number
-  run(wait: boolean): Promise<JobOutcome>
-}
-
 /**
  * Brings every segment in range to its end, oldest first; a segment that fails is reported and the others go on.
  *
@@ -132,7 +74,7 @@ export async function runEtlOnce(
     // Whoever holds them may be dead in a way that only time tells.
     const isWaiting = options.waitForHeld || tally.isIdle
     const stillHeld = isWaiting ? await waitFor(held, tally, memory, signal) : held
-    tally.reportHeld(stillHeld, memory)
+    tally.reportHeld(stillHeld, memory.reported)
     await tidy(deps, options, report, memory, signal)
   } catch (error) {
     if (!signal.aborted) throw error
@@ -279,124 +221,4 @@ async function tidy(
     if (!memory.reported.has(key)) report.onEvent({ kind: 'foreign_part', key })
     memory.reported.add(key)
   }
-}
-
-/** Counts of one round. */
-class Tally {
-  readonly report: EtlReport
-  readonly #clock: JobDeps['clock']
-  readonly #startMs: number
-  readonly #rows: Record<TableName, number> = { ticker: 0, level2: 0, market_trades: 0, other: 0 }
-  #segments = 0
-  #finished = 0
-  #lines = 0
-  #rejected = 0
-  #parts = 0
-  #bytesIn = 0
-  #bytesOut = 0
-  #doneSegments = 0
-  #doneBytes = 0
-  #totalSegments = 0
-  #totalBytes = 0
-  readonly #holders = new Map<string, string | null>()
-  #held = 0
-  failed = 0
-  foreign = 0
-  isStopped = false
-
-  constructor(deps: JobDeps, report: EtlReport) {
-    this.report = report
-    this.#clock = deps.clock
-    this.#startMs = deps.clock.monotonicMs()
-  }
-
-  get elapsedMs(): number {
-    return this.#clock.monotonicMs() - this.#startMs
-  }
-
-  /** Each holder once, not each round. */
-  reportHeld(tasks: readonly Task[], memory: EtlMemory): void {
-    this.#held = tasks.length
-    for (const { label } of tasks) {
-      const by = this.#holders.get(label) ?? null
-      if (memory.reported.has(`${label} ${by}`)) continue
-      memory.reported.add(`${label} ${by}`)
-      this.report.onEvent({ kind: 'held', label, by })
-    }
-  }
-
-  get isIdle(): boolean {
-    return this.#segments === 0
-  }
-
-  expect(tasks: readonly Task[]): void {
-    this.#doneSegments = 0
-    this.#doneBytes = 0
-    this.#totalSegments = tasks.length
-    this.#totalBytes = tasks.reduce((sum, task) => sum + task.sizeBytes, 0)
-  }
-
-  begin(task: Task): number {
-    this.#progress(task.label)
-    return this.#clock.monotonicMs()
-  }
-
-  end(task: Task, outcome: JobOutcome, startMs: number): void {
-    this.#doneSegments++
-    this.#doneBytes += task.sizeBytes
-    this.#progress(task.label)
-    const { label, sizeBytes } = task
-    if (outcome.kind === 'held') return this.report.onEvent({ kind: 'held', label, by: holderWords(outcome) })
-    const { kind, receipt } = outcome
-    const elapsedMs = this.#clock.monotonicMs() - startMs
-    this.report.onEvent({ kind, label, receipt, sizeBytes, elapsedMs })
-    if (kind === 'finished') this.#finished++
-    else this.#count(receipt, sizeBytes)
-  }
-
-  #count(receipt: Receipt, sizeBytes: number): void {
-    this.#segments++
-    this.#bytesIn += sizeBytes
-    this.#lines += receipt.lines.total
-    this.#rejected += receipt.lines.rejected
-    this.#parts += receipt.parts.length
-    for (const part of receipt.parts) {
-      this.#bytesOut += part.size_bytes
-      this.#rows[part.table] += part.rows
-    }
-  }
-
-  #progress(label: string): void {
-    this.report.onProgress({
-      label,
-      doneSegments: this.#doneSegments,
-      totalSegments: this.#totalSegments,
-      doneBytes: this.#doneBytes,
-      totalBytes: this.#totalBytes,
-      elapsedMs: this.elapsedMs,
-    })
-  }
-
-  summary(): EtlSummary {
-    return {
-      segments: this.#segments,
-      finished: this.#finished,
-      held: this.#held,
-      failed: this.failed,
-      foreign: this.foreign,
-      lines: this.#lines,
-      rejected: this.#rejected,
-      rows: { ...this.#rows },
-      parts: this.#parts,
-      bytesIn: this.#bytesIn,
-      bytesOut: this.#bytesOut,
-      elapsedMs: this.elapsedMs,
-      isStopped: this.isStopped,
-    }
-  }
-}
-
-function holderWords(outcome: JobOutcome): string | null {
-  if (outcome.kind !== 'held' || outcome.by === null) return null
-  return `${outcome.by.purpose}, process ${outcome.by.pid} on ${outcome.by.host}`
 }

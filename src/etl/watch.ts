@@ -4,14 +4,8 @@ import type { Clock, Random } from '../core/clock.ts'
 import { backoffMs, type Backoff } from '../core/backoff.ts'
 import { VaultError } from '../core/errors.ts'
 import type { JobDeps } from './job-commit.ts'
-import {
-  makeMemory,
-  runEtlOnce,
-  type EtlMemory,
-  type EtlOptions,
-  type EtlReport,
-  type EtlSummary,
-} from './run.ts'
+import { makeMemory, runEtlOnce, type EtlMemory, type EtlOptions } from './run.ts'
+import type { EtlReport, EtlSummary } from './run-report.ts'
 
 export interface WatchOptions {
   readonly pollMs: number

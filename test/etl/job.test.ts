@@ -119,7 +119,7 @@ test('a worker that is awake keeps its job: a second one leaves it alone', async
 test('two workers interleaved at any two steps commit one set of parts', async () => {
   const changes = await changesOfOneJob()
   for (let first = 1; first <= changes; first++)
-    for (const second of [3, 5, 7]) {
+    for (const second of [5, 7]) {
       const { bench, ready } = await prepare()
       const a = await heldUp(bench, ready, first)
       // The second takes over a claim that ran out, and is held up itself while the first goes on.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { VaultError } from '../../src/core/errors.ts'
 import { watchEtl, type WatchReport } from '../../src/etl/watch.ts'
-import type { EtlSummary } from '../../src/etl/run.ts'
+import type { EtlSummary } from '../../src/etl/run-report.ts'
 import { Bench, collect, etlOptions, smallConvert } from './job-bench.ts'
 
 interface Watched extends WatchReport {

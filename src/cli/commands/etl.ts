@@ -10,13 +10,8 @@ import type { Convert, ConvertSettings } from '../../etl/conversion.ts'
 import type { JobDeps } from '../../etl/job-commit.ts'
 import type { Worker } from '../../etl/job-claim.ts'
 import type { HourRange } from '../../etl/plan.ts'
-import {
-  runEtlOnce,
-  type EtlEvent,
-  type EtlOptions,
-  type EtlProgress,
-  type EtlSummary,
-} from '../../etl/run.ts'
+import { runEtlOnce, type EtlOptions } from '../../etl/run.ts'
+import type { EtlEvent, EtlProgress, EtlSummary } from '../../etl/run-report.ts'
 import { openWorkerScratch } from '../../etl/sweep.ts'
 import { watchEtl } from '../../etl/watch.ts'
 import { openLocalStore } from '../../storage/local.ts'
