@@ -15,7 +15,7 @@ import { Feed } from './feed.ts'
 import { makeProduct, makeProducts } from './products.ts'
 import { acceptMessage } from './requests.ts'
 import { Session } from './session.ts'
-import { FrameSink } from './wire.ts'
+import { FrameSink, unsentBytesMax } from './wire.ts'
 
 export interface SimulatorOptions {
   /** 0 or absent: any free port. */
@@ -33,10 +33,14 @@ export interface SimulatorOptions {
   readonly faults?: 'all' | readonly FaultKind[]
   /** Random faults a second; 0.2 by default. */
   readonly faultRate?: number
+  /** Above this many unsent bytes a client gets nothing new until it has read; 64 MiB by default. */
+  readonly unsentBytesMax?: number
 }
 
 /** Longest wait for clients to read what was sent before a pause is answered, in milliseconds. */
 const drainMsMax = 30_000
+/** What clients get to read the rest after a close, in milliseconds. */
+const lingerMs = 500
 const clientMessageBytesMax = 1024 * 1024
 
 /** @throws VaultError `unavailable` when the port is taken */
@@ -71,6 +75,7 @@ export class Simulator {
   readonly #feed: Feed
   readonly #ledgers: ConnectionLedger[] = []
   readonly #sessions = new Map<number, Session>()
+  readonly #upgraded = new Set<Duplex>()
   /** Faults for the next connection. */
   readonly #waiting: Fault[] = []
   #refuseUntilMs = 0
@@ -179,7 +184,12 @@ export class Simulator {
     this.#sockets.close()
     const isClosed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeAllConnections()
+    // A client that reads nothing would hold its socket for ever.
+    const destroying = this.#clock.after(lingerMs, () => {
+      for (const socket of this.#upgraded) socket.destroy()
+    })
     await isClosed
+    destroying.cancel()
   }
 
   #controls(): Parameters<typeof answer>[0] {
@@ -211,7 +221,7 @@ export class Simulator {
     const exchange = this.#exchange
     const session = new Session({
       ledger,
-      sink: new FrameSink(socket),
+      sink: new FrameSink(socket, this.#options.unsentBytesMax ?? unsentBytesMax),
       line: {
         close: (code) => ws.close(code),
         reset: () => (socket instanceof Socket ? socket.resetAndDestroy() : socket.destroy()),
@@ -222,6 +232,7 @@ export class Simulator {
       bestOffer: (productId) => exchange.bestOffer(productId),
     })
     this.#ledgers.push(ledger)
+    this.#upgraded.add(socket)
     this.#sessions.set(ledger.id, session)
     exchange.sessions.add(session)
     ws.on('message', (data: Buffer) => acceptMessage(exchange, session, data.toString('utf8')))
@@ -229,6 +240,7 @@ export class Simulator {
     ws.on('error', () => undefined)
     ws.on('close', () => {
       session.closed()
+      this.#upgraded.delete(socket)
       this.#sessions.delete(ledger.id)
       exchange.remove(session)
     })

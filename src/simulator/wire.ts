@@ -16,12 +16,14 @@ const headerBytesMax = 10
 
 export class FrameSink {
   readonly #socket: Duplex
+  readonly #unsentMax: number
   #batch: Buffer
   #fill = 0
   #bytesMade = 0
 
-  constructor(socket: Duplex) {
+  constructor(socket: Duplex, unsentMax: number) {
     this.#socket = socket
+    this.#unsentMax = unsentMax
     this.#batch = Buffer.allocUnsafeSlow(batchBytes)
   }
 
@@ -31,7 +33,7 @@ export class FrameSink {
   }
 
   get isFull(): boolean {
-    return this.#socket.writableLength > unsentBytesMax
+    return this.#socket.writableLength > this.#unsentMax
   }
 
   get isDrained(): boolean {
