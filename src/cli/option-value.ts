@@ -69,11 +69,13 @@ export function readPlain(type: ValueType, given: unknown): ReadValue {
 
 /** One product id as Coinbase writes them: `BTC-USD`, `00-USD`, `BIT-31OCT26-CDE`, `BTC-12Jun24-CDE`. */
 function productProblem(id: string): string | undefined {
-  if (id !== id.toUpperCase() && id === id.toLowerCase())
-    return `product "${id}" is in lower case (did you mean "${id.toUpperCase()}"?)`
-  if (id.length <= 64 && /^[A-Za-z0-9]+(-[A-Za-z0-9]+)+$/.test(id)) return undefined
-  const guess = /^[A-Z0-9]+[/_ ][A-Z0-9]+$/.exec(id) === null ? undefined : id.replace(/[/_ ]/, '-')
-  return `"${id}" is not a product id${guess === undefined ? ' like BTC-USD' : ` (did you mean "${guess}"?)`}`
+  if (id.length > 64 || !/^[A-Za-z0-9]+(-[A-Za-z0-9]+)+$/.test(id)) {
+    const isPair = /^[A-Z0-9]+[/_ ][A-Z0-9]+$/.test(id)
+    return `"${id}" is not a product id${isPair ? ` (did you mean "${id.replace(/[/_ ]/, '-')}"?)` : ' like BTC-USD'}`
+  }
+  // Some have a month in mixed case; none is all in lower case.
+  const isLower = id !== id.toUpperCase() && id === id.toLowerCase()
+  return isLower ? `product "${id}" is in lower case (did you mean "${id.toUpperCase()}"?)` : undefined
 }
 
 function readNumber(type: Extract<ValueType, { kind: 'number' | 'integer' }>, given: unknown): ReadValue {

@@ -87,7 +87,7 @@ const ingestionRows: readonly Row[] = [
     'ingestion.enable_fsync',
     boolean,
     true,
-    'false: faster on slow disks; a power loss may take what the system had not written',
+    'without it slow disks keep up, and a power loss takes what the system had not written yet',
   ],
   ['ingestion.segment_max_mb', decimal('MB', 0.01, 5000), 100, 'a segment is sealed at this size'],
   [
