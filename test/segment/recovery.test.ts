@@ -1,10 +1,11 @@
 /** What is left after kills and power losses, and what recovery makes of it. */
 
 import assert from 'node:assert/strict'
-import { appendFile, copyFile, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, copyFile, mkdir, readdir, readFile, rename, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
+import type { Gap } from '../../src/segment/format.ts'
 import { seededRandom } from '../../src/core/random.ts'
 import { CrashNow } from '../storage/crashing-store.ts'
 import { ForgetfulDisk } from './forgetful-disk.ts'
@@ -39,8 +40,30 @@ async function recordUntilCrash(place: Place, disk: ForgetfulDisk, lines: number
     log.appendFrame(connection, BigInt(log.nextN), frameOfLine(log.nextN), false, log.nextN)
     if (i % 7 === 6) await settle(recording, Promise.race([log.flush(), disk.crashed]))
   }
-  if (!disk.isCrashed) await settle(recording, Promise.race([log.close(), disk.crashed]))
+  if (!disk.isCrashed) {
+    const gap = { cause: 'stopped', after_seq: log.nextN - 1, before_seq: null } as const
+    const unknown = { missing: null, from_ns: null, until_ns: null, products: [] }
+    log.appendEvent(BigInt(log.nextN), connection, { gap: { ...gap, ...unknown } })
+    log.closeConnection(connection)
+    await settle(recording, Promise.race([log.close(), disk.crashed]))
+  }
   return log.durableN
+}
+
+/** However a recording ended, the log says after which frame its connection brought nothing more. */
+function assertEndIsSaid(segments: Awaited<ReturnType<typeof publishedSegments>>): void {
+  const lines = segments.flatMap((segment) => segment.lines)
+  const last = lines.findLast((line) => line.kind === 'frame')?.n
+  if (last === undefined) return
+  const ends = lines
+    .map((line) => (line.kind === 'event' && line.conn !== null ? (line.event as { gap?: Gap }).gap : undefined))
+    .filter((gap) => gap !== undefined)
+  const lastFrame = lines.filter((line) => line.kind === 'frame').length
+  assert.ok(lastFrame > 0)
+  assert.ok(
+    ends.some((gap) => gap.before_seq === null && gap.after_seq !== null && gap.after_seq >= last),
+    `nothing says what came after ${last}: ${JSON.stringify(ends)}`,
+  )
 }
 
 /** A file that a recorder left without closing, with `lines` frames in it. */
@@ -229,7 +252,7 @@ test('a tail of zeros is torn, not data', async (t) => {
   assert.deepEqual(framesOf(await publishedSegments(place)), [1, 2, 3, 4, 5])
 })
 
-test('a sealed file that was not published is published as it is', async (t) => {
+test('a file under both names loses only its active one, and nothing is put aside', async (t) => {
   const place = await makePlace(t)
   const recording = await startRecording(place, new ForgetfulDisk(place.grave))
   recording.log.appendEvent(1n, null, { recorder_stopped: { reason: 'test' } })
@@ -241,6 +264,19 @@ test('a sealed file that was not published is published as it is', async (t) => 
   assert.equal((await recover(place))[0]?.publishedAs, null)
   assert.deepEqual(await readFile(ready), bytes)
   assert.deepEqual(await readdir(active(place)), [])
+  await assert.rejects(() => readdir(rejected(place)), { code: 'ENOENT' })
+})
+
+test('a sealed file that was not published is published as it is', async (t) => {
+  const place = await makePlace(t)
+  const recording = await startRecording(place, new ForgetfulDisk(place.grave))
+  recording.log.appendEvent(1n, null, { recorder_stopped: { reason: 'test' } })
+  await settle(recording, recording.log.close())
+  const ready = join(place.base, 'raw', 'ready', 'coinbase', 'segment_20260930T14_00001.ndjson')
+  const bytes = await readFile(ready)
+  await rename(ready, join(active(place), 'segment_20260930T14_00001.ndjson'))
+  assert.equal((await recover(place))[0]?.publishedAs, 'segment_20260930T14_00001')
+  assert.deepEqual(await readFile(ready), bytes)
 })
 
 test('a label that is taken in ready is not written over: the next free one is used', async (t) => {
