@@ -15,8 +15,7 @@ import {
 import { ProductMarket, type Instant } from './market.ts'
 import { makeProduct, type Product } from './products.ts'
 import type { Session } from './session.ts'
-import { instantOf, shiftInstant, toMicros } from './text.ts'
-import { decimalText, InstantText } from './text.ts'
+import { decimalText, InstantText, instantOf, shiftInstant, toMicros } from './text.ts'
 
 /** Sessions of one product by channel. */
 export interface Listing {
@@ -45,6 +44,7 @@ export class Exchange {
   readonly #stampText = new InstantText()
   #now: Instant
   #stampNanos = 0
+  readonly #unannounced: Product[] = []
   /** Counts up whenever a subscription changes, so that lists made from them can be made anew. */
   version = 0
 
@@ -64,15 +64,19 @@ export class Exchange {
     return this.#byId.get(id)
   }
 
-  /** Lists a new product and tells the status channel. False: it is listed already. */
+  /** Lists a new product; the status channel tells of it. False: it is listed already. */
   list(id: string): boolean {
     if (this.#byId.has(id)) return false
-    const listing = this.#add(makeProduct(id, this.#seed, this.#depth))
-    for (const session of this.sessions)
-      if (session.subscriptions.get('status')?.size)
-        session.emit('status', statusEvent([listing.market.product]))
-    this.version++
+    this.#unannounced.push(this.#add(makeProduct(id, this.#seed, this.#depth)).market.product)
     return true
+  }
+
+  /** Tells the status channel what was listed since the last call. */
+  publishStatus(nowMs: number): void {
+    if (this.#unannounced.length === 0) return
+    const events = statusEvent(this.#unannounced.splice(0))
+    for (const session of this.sessions)
+      if (session.subscribed('status').size > 0 && session.canTake(nowMs)) session.emit('status', events)
   }
 
   /** Reads the clock; all stamps until the next call follow from it. */

@@ -208,6 +208,7 @@ export class Feed {
   }
 
   #publishSlow(nowMs: number): void {
+    this.#exchange.publishStatus(nowMs)
     if (nowMs >= this.#tickerBatchDueMs) {
       this.#tickerBatchDueMs = nowMs + tickerBatchMs
       for (const listing of this.#active) this.#exchange.publishTickerBatch(listing, nowMs)

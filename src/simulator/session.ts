@@ -47,6 +47,8 @@ export class ProductLag {
 
 /** How a session ends: `close` with a code by a close frame, `reset` by a TCP reset. */
 export interface Line {
+  /** False once either side has said goodbye: what is written then, nobody takes. */
+  isOpen(): boolean
   close(code: number): void
   reset(): void
   hangUp(): void
@@ -95,7 +97,8 @@ export class Session {
 
   /** False while the client reads too slowly, the session is silent by a fault, or it has ended. */
   canTake(nowMs: number): boolean {
-    return !this.#isEnded && nowMs >= this.#silentUntilMs && !this.#parts.sink.isFull
+    const { line, sink } = this.#parts
+    return !this.#isEnded && nowMs >= this.#silentUntilMs && !sink.isFull && line.isOpen()
   }
 
   get isDrained(): boolean {
@@ -183,7 +186,7 @@ export class Session {
     if (this.#isEnded) return
     this.#isEnded = true
     this.#parts.sink.flush()
-    if (this.#held !== null) this.ledger.skipped.push(this.#held.sequence)
+    this.#forgetHeld()
     this.ledger.ending(cause, code)
     if (code === null) this.#parts.line.reset()
     else if (code === 1006) this.#parts.line.hangUp()
@@ -195,6 +198,12 @@ export class Session {
     this.ledger.ending('client', null)
     this.ledger.closed(this.#parts.clock.nowMs())
     this.#isEnded = true
+    this.#forgetHeld()
+  }
+
+  #forgetHeld(): void {
+    if (this.#held !== null) this.ledger.skipped.push(this.#held.sequence)
+    this.#held = null
   }
 
   #send(text: string, sequence: number): void {

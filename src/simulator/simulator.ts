@@ -223,6 +223,7 @@ export class Simulator {
       ledger,
       sink: new FrameSink(socket, this.#options.unsentBytesMax ?? unsentBytesMax),
       line: {
+        isOpen: () => ws.readyState === ws.OPEN,
         close: (code) => ws.close(code),
         reset: () => (socket instanceof Socket ? socket.resetAndDestroy() : socket.destroy()),
         hangUp: () => socket.end(),

@@ -27,7 +27,7 @@ export class Client {
 
   private constructor(socket: WebSocket) {
     this.#socket = socket
-    this.#closed = once(socket, 'close').then(([code]) => Number(code))
+    this.#closed = new Promise((resolve) => socket.on('close', resolve))
     // A reset is an error first; the close tells the same.
     socket.on('error', () => undefined)
     socket.on('message', (data: Buffer, isBinary: boolean) => {

@@ -165,6 +165,8 @@ test('the product list has USDC as an alias and shows a product listed later', a
     const url = `${simulator.restUrl}/api/v3/brokerage/market/products`
     const read = async (): Promise<{ products: Record<string, unknown>[]; num_products: number }> =>
       (await (await fetch(url)).json()) as { products: Record<string, unknown>[]; num_products: number }
+    const client = await Client.connect(simulator)
+    client.subscribe('status')
     const before = await read()
     assert.deepEqual(
       before.products.map((row) => [row['product_id'], row['alias']]),
@@ -176,6 +178,7 @@ test('the product list has USDC as an alias and shows a product listed later', a
     )
     await fetch(`${simulator.controlUrl}/list`, { method: 'POST', body: '{"product":"NEW-USD"}' })
     assert.equal((await read()).num_products, 4)
+    await client.find(({ text }) => text.includes('"id":"NEW-USD"'))
     assert.equal((await fetch(`${url}/NEW-USD`)).status, 200)
     assert.equal((await fetch(`${url}/NOPE-USD`)).status, 404)
   })
