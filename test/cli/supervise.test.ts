@@ -38,7 +38,7 @@ interface Stage {
   readonly clock: ReturnType<typeof jumpingClock>
   readonly lines: string[]
   readonly controller: AbortController
-  run(plans: readonly ChildPlan[]): Promise<number>
+  readonly run: (plans: readonly ChildPlan[]) => Promise<number>
 }
 
 /** `onLine` is told of each line as it comes, and may stop everything. */
