@@ -134,7 +134,7 @@ export class Connection {
 
   #connect(): void {
     const { log, nextConnection, url } = this.#deps
-    this.#logged = log.openConnection(connectionId(log.recorder, nextConnection()))
+    this.#logged = log.openConnection(connectionId(log.recorder, nextConnection()), this.#settings.products)
     this.#error = ''
     this.#frames = 0
     this.#expected = -1

@@ -57,6 +57,17 @@ export type LogEvent =
         channels: readonly string[]
       }
     }
+  /** First line of a later segment: where each connection stood when the one before ended. */
+  | {
+      readonly continued: {
+        connections: readonly {
+          conn: string
+          last_seq: number | null
+          last_recv_ns: string | null
+          products: readonly string[]
+        }[]
+      }
+    }
   | { readonly recorder_stopped: { reason: string } }
   | {
       readonly connection_opened: {

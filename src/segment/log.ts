@@ -58,9 +58,14 @@ export class LogConnection {
   readonly id: string
   readonly bytes: Buffer
   readonly counter: ConnectionCounter
+  readonly products: readonly string[]
+  /** Greatest number received; -1: none. */
+  lastSequence = -1
+  lastRecvNs: bigint | null = null
 
-  constructor(id: string) {
+  constructor(id: string, products: readonly string[]) {
     this.id = id
+    this.products = products
     this.bytes = connectionBytes(id)
     this.counter = new ConnectionCounter(id)
   }
@@ -116,7 +121,11 @@ export class SegmentLog {
   #durableN = 0
   #segmentBytes = 0
   #segmentOpenedMs: number | null = null
+  /** Lines of the segment that say nothing new: a segment of only these is not ended. */
+  #isFresh = true
   #active: ActiveFile | null = null
+  /** Ended files that stay unsealed until the next one has durable lines: a recorder's last file is always there for recovery to close. */
+  #ended: ActiveFile[] = []
   /** Files that no longer grow and are not published yet, oldest first. */
   #suspects: Suspect[] = []
   #suspectsNotBeforeMs = 0
@@ -161,8 +170,9 @@ export class SegmentLog {
     return this.#suspects.length
   }
 
-  openConnection(id: string): LogConnection {
-    const connection = new LogConnection(id)
+  /** @param products what it is to carry: for the words on where it stopped, should the recorder die */
+  openConnection(id: string, products: readonly string[] = []): LogConnection {
+    const connection = new LogConnection(id, products)
     this.#connections.add(connection)
     return connection
   }
@@ -188,6 +198,8 @@ export class SegmentLog {
   ): boolean {
     const sizeMax = lineBytesMax(connection.bytes, frame.length)
     if (this.#queuedBytes + sizeMax > this.#framesUntil) return false
+    connection.lastRecvNs = recvNs
+    if (sequence > connection.lastSequence) connection.lastSequence = sequence
     const reason = verbatimReason(frame, isBinary)
     if (reason !== null) return this.#appendVerbatim(connection, recvNs, frame, reason, sequence)
     this.#makeRoom(sizeMax)
@@ -215,11 +227,11 @@ export class SegmentLog {
   /** Ends the segment if it is old enough or the UTC hour has changed. Called every second by the log itself. */
   rotateIfDue(): void {
     const openedMs = this.#segmentOpenedMs
-    if (openedMs === null) return
+    if (openedMs === null || this.#isFresh) return
     const nowMs = this.#deps.clock.nowMs()
     const age = this.#options.segmentAgeMsMax
     const isOld = age !== null && nowMs - openedMs >= age
-    if (isOld || utcHour(nowMs) !== utcHour(openedMs)) this.#endSegment()
+    if (isOld || utcHour(nowMs) !== utcHour(openedMs)) this.#goOn(recvNsOf(this.#fill, this.#deps.clock))
   }
 
   /**
@@ -293,9 +305,10 @@ export class SegmentLog {
     fill.lines++
     fill.lastN = this.#nextN++
     fill.lastRecvNs = recvNs
+    this.#isFresh = false
     this.#queuedBytes += sizeBytes
     this.#segmentBytes += sizeBytes
-    if (this.#segmentBytes >= this.#options.segmentBytesMax) this.#endSegment()
+    if (this.#segmentBytes >= this.#options.segmentBytesMax) this.#goOn(recvNs)
     else if (fill.used >= this.#options.flushBytes) this.#closeChunk(false)
   }
 
@@ -318,6 +331,20 @@ export class SegmentLog {
     this.#closeChunk(true)
     this.#segmentBytes = 0
     this.#segmentOpenedMs = null
+  }
+
+  /** Ends the segment and begins the next one with where each connection stands, so that it explains itself alone. */
+  #goOn(recvNs: bigint): void {
+    this.#endSegment()
+    if (this.#connections.size === 0) return
+    const connections = [...this.#connections].map((one) => ({
+      conn: one.id,
+      last_seq: one.lastSequence < 0 ? null : one.lastSequence,
+      last_recv_ns: one.lastRecvNs === null ? null : String(one.lastRecvNs),
+      products: one.products,
+    }))
+    this.appendEvent(recvNs, null, { continued: { connections } })
+    this.#isFresh = true
   }
 
   #closeChunk(endsSegment: boolean): void {
@@ -350,7 +377,7 @@ export class SegmentLog {
       }
       await this.#sealSuspects()
       if (this.#waiting.length > 0) continue
-      if (this.#closing) return
+      if (this.#closing) return await this.#sealEnded()
       await new Promise<void>((resolve) => (this.#wake = resolve))
       this.#wake = null
     }
@@ -373,8 +400,15 @@ export class SegmentLog {
       }
       await this.#sync(this.#active)
       this.#nowDurable(group)
-      if (end >= 0) await this.#sealActive(this.#active)
+      await this.#sealEnded()
+      if (end < 0) continue
+      this.#ended.push(this.#active)
+      this.#prev = this.#active.durable.seal.sha256
+      this.#active = null
+      this.stats.activeSizeBytes = 0
+      this.stats.activeLabel = null
     }
+    if (this.#closing || this.#connections.size === 0) await this.#sealEnded()
   }
 
   async #openActive(first: Chunk): Promise<ActiveFile> {
@@ -445,13 +479,22 @@ export class SegmentLog {
     this.#deps.onDurable?.(this.#durableN)
   }
 
-  /** After a crash here the sealed file lies under raw/active; recovery publishes it as it is. */
-  async #sealActive(active: ActiveFile): Promise<void> {
-    this.#prev = await active.seal()
-    this.#active = null
-    this.stats.activeSizeBytes = 0
-    this.stats.activeLabel = null
-    this.#suspects.push({ file: active, isSealed: true })
+  /**
+   * Seals and publishes files whose successor has durable lines, or none will come. Crash before: recovery finds both, and the later
+   * one tells that the earlier one is whole. Crash after the seal: recovery publishes the file as it is.
+   */
+  async #sealEnded(): Promise<void> {
+    for (const file of this.#ended.splice(0)) {
+      const suspect = { file, isSealed: false }
+      this.#suspects.push(suspect)
+      try {
+        await file.seal()
+        suspect.isSealed = true
+      } catch (error) {
+        await file.abandon()
+        this.#report(error)
+      }
+    }
     await this.#sealSuspects()
   }
 
@@ -528,6 +571,12 @@ export class SegmentLog {
       }
     }
   }
+}
+
+/** An event's time when no frame brings one: never before the last line's. */
+function recvNsOf(fill: Chunk, clock: Clock): bigint {
+  const nowNs = clock.nowNs()
+  return fill.lines > 0 && fill.lastRecvNs > nowNs ? fill.lastRecvNs : nowNs
 }
 
 function cancel(timer: Timer | null): void {

@@ -311,6 +311,7 @@ class ConnectionHistory {
     const opened = event['connection_opened']
     const started = event['recorder_started']
     if (started !== undefined) this.#products = asNames(started['products'])
+    if (event['continued'] !== undefined) this.#takeContinued(event['continued']['connections'])
     if (conn === null) {
       if (event['gap']?.['cause'] === 'recorder_died') this.#isSaid.died = true
       if (event['recovered'] !== undefined) this.#isSaid.recovered = true
@@ -326,6 +327,20 @@ class ConnectionHistory {
     const gap = event['gap']
     if (event['connection_closed'] !== undefined || (gap !== undefined && gap['before_seq'] === null))
       this.#open.delete(conn)
+  }
+
+  /** What the segment before left open. */
+  #takeContinued(connections: unknown): void {
+    if (!Array.isArray(connections)) return
+    for (const one of connections.filter(isRecord)) {
+      const products = asNames(one['products'])
+      this.#products = [...new Set([...this.#products, ...products])]
+      this.#open.set(String(one['conn']), {
+        products,
+        lastSequence: typeof one['last_seq'] === 'number' ? one['last_seq'] : null,
+        lastRecvNs: typeof one['last_recv_ns'] === 'string' ? one['last_recv_ns'] : '',
+      })
+    }
   }
 
   summary(): Pick<Survey, 'connections' | 'open' | 'products' | 'isSaid'> {
@@ -413,7 +428,7 @@ function lastWords(nowNs: bigint, survey: Survey, torn: ObjectInfo | undefined):
   })
   const events: [string | null, LogEvent][] = survey.open.map((one) => [
     one.conn,
-    { gap: died(one.products, one.lastSequence, one.lastRecvNs) },
+    { gap: died(one.products, one.lastSequence, one.lastRecvNs === '' ? null : one.lastRecvNs) },
   ])
   // Also for the recorder as a whole: a connection may have been opened in the lines that were lost.
   if (!survey.isSaid.died) events.push([null, { gap: died(survey.products, null, survey.lastRecvNs) }])

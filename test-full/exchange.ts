@@ -1,0 +1,62 @@
+/** A simulator in a process of its own, and its account over HTTP. */
+
+import { MdvProcess } from './processes.ts'
+import type { SentConnection } from './compare.ts'
+
+interface AccountAnswer {
+  readonly connections: readonly {
+    readonly id: number
+    readonly clientPort: number
+    readonly skipped: readonly number[]
+  }[]
+}
+
+export class Exchange {
+  readonly wsUrl: string
+  readonly restUrl: string
+  readonly #process: MdvProcess
+  readonly #controlUrl: string
+
+  private constructor(process: MdvProcess, urls: { ws_url: string; rest_url: string; control_url: string }) {
+    this.#process = process
+    this.wsUrl = urls.ws_url
+    this.restUrl = urls.rest_url
+    this.#controlUrl = urls.control_url
+  }
+
+  static async start(...args: string[]): Promise<Exchange> {
+    const process = new MdvProcess(['simulate', '--port', '0', '--json', ...args])
+    const [line] = await process.line(/^\{"ws_url".*$/)
+    return new Exchange(
+      process,
+      JSON.parse(line) as { ws_url: string; rest_url: string; control_url: string },
+    )
+  }
+
+  /** Flags that point a recorder at it. */
+  get flags(): string[] {
+    return ['--ws-url', this.wsUrl, '--rest-url', this.restUrl, '--product-ids', 'all']
+  }
+
+  /** Sends nothing more; resolves when all that was sent has left for the network. */
+  async pause(): Promise<void> {
+    await (await fetch(`${this.#controlUrl}/pause`, { method: 'POST' })).text()
+  }
+
+  /** What it says it sent, frame by frame. */
+  async sent(): Promise<SentConnection[]> {
+    const account = (await (await fetch(`${this.#controlUrl}/account`)).json()) as AccountAnswer
+    const all: SentConnection[] = []
+    for (const { id, clientPort, skipped } of account.connections) {
+      const answer = await (await fetch(`${this.#controlUrl}/frames?connection=${id}`)).json()
+      const { sequences, crcs } = answer as { sequences: number[]; crcs: number[] }
+      const frames = sequences.map((sequence, i) => ({ sequence, crc: crcs[i]! }))
+      all.push({ port: clientPort, skipped, frames })
+    }
+    return all
+  }
+
+  async stop(): Promise<void> {
+    await this.#process.end('SIGKILL')
+  }
+}
