@@ -18,7 +18,7 @@ export interface FeedOptions {
 const slotMs = 10
 const slotsPerRound = 5
 const roundsPerTradeFlush = 5
-const unconflatedTickMs = 5
+const unconflatedTickMs = 10
 
 /** At most this much lost time is made up for after a pause of the process. */
 const catchUpMsMax = 100

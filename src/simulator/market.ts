@@ -199,7 +199,8 @@ export class ProductMarket {
 }
 
 function sortedOnce(prices: number[]): number[] {
-  if (prices.length > 1) prices.sort(ascending)
+  if (prices.length < 2) return prices
+  prices.sort(ascending)
   return prices.filter((price, i) => price !== prices[i - 1])
 }
 
