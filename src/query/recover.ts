@@ -8,7 +8,7 @@ import { realDisk } from '../storage/disk.ts'
 import { rawActive } from '../storage/keys.ts'
 import { acquireLease } from '../storage/lease.ts'
 import type { LocalObjectStore } from '../storage/object-store.ts'
-import { isProvablyDead, thisProcess } from '../storage/process-identity.ts'
+import { isProvablyAlive, isProvablyDead, thisProcess } from '../storage/process-identity.ts'
 
 export interface RecoverOptions {
   /** Where the owner cannot be proved dead (another host): watch its lease for its whole length. */
@@ -33,7 +33,13 @@ export async function recoverDead(
     purpose: 'mdv segments recover',
     token: randomBytes(8).toString('hex'),
   }
-  const lease = { ttlMs: leaseMs, clock, isDead: isProvablyDead, wait: options.isPatient }
+  const lease = {
+    ttlMs: leaseMs,
+    clock,
+    isDead: isProvablyDead,
+    isAlive: isProvablyAlive,
+    wait: options.isPatient,
+  }
   const prefix = `${rawActive(venue)}recorder`
   const outcome = await acquireLease(store, prefix, '.lease.json', owner, lease, signal)
   if (!outcome.held) {

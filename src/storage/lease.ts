@@ -27,6 +27,8 @@ export interface LeaseOptions {
    * false: say at once who holds it.
    */
   readonly wait: boolean
+  /** Waiting for an owner that certainly lives is of no use: it is named at once. Left out: never certain. */
+  readonly isAlive?: (owner: ProcessIdentity) => Promise<boolean>
 }
 
 export type LeaseOutcome =
@@ -89,7 +91,7 @@ async function mayTakeOver(
   signal: AbortSignal,
 ): Promise<boolean> {
   if (await options.isDead(seen.owner!)) return true
-  if (!options.wait) return false
+  if (!options.wait || (await options.isAlive?.(seen.owner!)) === true) return false
   await options.clock.sleep(options.ttlMs, signal)
   return (await currentGeneration(store, name, signal)).generation === seen.generation
 }

@@ -37,6 +37,17 @@ export async function isProvablyDead(identity: ProcessIdentity): Promise<boolean
   return identity.started !== null && started !== null && identity.started !== started
 }
 
+/** True only when the process certainly runs: the same one, seen from here. Neither this nor dead: nobody here can know. */
+export async function isProvablyAlive(identity: ProcessIdentity): Promise<boolean> {
+  const here = await thisProcess()
+  const isVisible =
+    identity.host === here.host &&
+    identity.boot === here.boot &&
+    identity.pid_namespace === here.pid_namespace
+  if (!isVisible || identity.started === null || !processExists(identity.pid)) return false
+  return identity.started === (await startOf(identity.pid))
+}
+
 function processExists(pid: number): boolean {
   try {
     process.kill(pid, 0)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { acquireLease, leaseHolder, type LeaseOptions, type LeaseOutcome } from '../../src/storage/lease.ts'
-import { isProvablyDead, thisProcess } from '../../src/storage/process-identity.ts'
+import { isProvablyAlive, isProvablyDead, thisProcess } from '../../src/storage/process-identity.ts'
 import { ManualClock } from '../segment/manual-clock.ts'
 import { MemoryStore } from './memory-store.ts'
 
@@ -120,8 +120,20 @@ test('a process is dead only when that is certain', async () => {
   const gone = { ...here, pid: 2 ** 22 + 1 }
   assert.equal(await isProvablyDead(gone), true)
   assert.equal(await isProvablyDead({ ...gone, host: 'elsewhere' }), false)
+  if (here.started !== null) assert.equal(await isProvablyAlive(here), true)
+  assert.equal(await isProvablyAlive(gone), false)
+  assert.equal(await isProvablyAlive({ ...here, boot: 'another boot' }), false)
   assert.equal(await isProvablyDead({ ...gone, boot: 'another boot, or another host of this name' }), false)
   assert.equal(await isProvablyDead({ ...gone, pid_namespace: 'pid:[1]' }), false)
   if (here.started !== null) assert.equal(await isProvablyDead({ ...here, started: '1' }), true)
   assert.equal(await isProvablyDead({ ...here, started: null }), false)
+})
+
+test('an owner that certainly lives is named at once, without watching its lease', async () => {
+  const store = new MemoryStore()
+  const clock = new ManualClock()
+  leaseOf(await take(store, clock, 'first'))
+  const outcome = await take(store, clock, 'second', { wait: true, isAlive: () => Promise.resolve(true) })
+  assert.equal(outcome.held, false)
+  assert.equal(clock.timers, 0)
 })

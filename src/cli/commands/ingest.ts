@@ -13,10 +13,10 @@ import { SegmentLog } from '../../segment/log.ts'
 import { recoverActive } from '../../segment/recovery.ts'
 import { realDisk } from '../../storage/disk.ts'
 import { rawActive } from '../../storage/keys.ts'
-import { acquireLease, type Lease } from '../../storage/lease.ts'
+import { acquireLease, leaseHolder, type Lease } from '../../storage/lease.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import type { LocalObjectStore } from '../../storage/object-store.ts'
-import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
+import { isProvablyAlive, isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
 import { coinbase } from '../../venue/coinbase.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import type { CoinbaseConfig, Config } from '../config.ts'
@@ -66,14 +66,26 @@ export const command: Command = {
 /** @throws {VaultError} `held` when another recorder lives, or may live, in this folder */
 async function holdRecorderLease(store: LocalObjectStore, context: CommandContext): Promise<Lease> {
   const owner = { ...(await thisProcess()), purpose: 'mdv ingest', token: randomBytes(8).toString('hex') }
-  const options = { ttlMs: leaseMs, clock: context.clock, isDead: isProvablyDead, wait: false }
   const prefix = `${rawActive(coinbase.name)}recorder`
+  // After a power loss the owner of the old lease is on another boot, which from here could be another host: wait it out.
+  const options = {
+    ttlMs: leaseMs,
+    clock: context.clock,
+    isDead: isProvablyDead,
+    isAlive: isProvablyAlive,
+    wait: true,
+  }
+  const holder = await leaseHolder(store, prefix, '.lease.json', context.signal)
+  if (holder !== null && !(await isProvablyDead(holder)) && !(await isProvablyAlive(holder)))
+    context.output.err(
+      `the lease of ${holder.purpose}, pid ${holder.pid} on ${holder.host}, is there: watching it for ${leaseMs / 1000} s\n`,
+    )
   const outcome = await acquireLease(store, prefix, '.lease.json', owner, options, context.signal)
   if (outcome.held) return outcome.lease
   const { purpose, pid, host } = outcome.by
   throw new VaultError('held', `${store.location} is recorded into by ${purpose}, pid ${pid} on ${host}`, {
     remedy:
-      'stop that one first, or give this one another folder (--base-dir); if its machine is gone: mdv segments recover --wait',
+      'stop that one first, or give this one another folder (--base-dir); if its machine is gone, try again in a minute',
   })
 }
 

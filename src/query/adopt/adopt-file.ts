@@ -11,7 +11,7 @@ import { peekSegment } from '../../segment/peek.ts'
 import { listAll } from '../../storage/object-store.ts'
 import { rawActive, rawReady } from '../../storage/keys.ts'
 import { acquireLease, type Lease } from '../../storage/lease.ts'
-import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
+import { isProvablyAlive, isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
 import { readAdoptedFile } from '../../table/adopted.ts'
 import { readReceipts } from '../../table/receipts.ts'
 import {
@@ -56,7 +56,13 @@ async function knownOutcome(deps: AdoptDeps, sha256: string): Promise<AdoptOutco
 /** One adoption at a time: two of the same file would both publish its segments. */
 async function takeTurn(deps: AdoptDeps, signal: AbortSignal): Promise<Lease> {
   const owner = { ...(await thisProcess()), purpose: 'mdv adopt', token: randomBytes(8).toString('hex') }
-  const options = { ttlMs: leaseMs, clock: deps.clock, isDead: isProvablyDead, wait: false }
+  const options = {
+    ttlMs: leaseMs,
+    clock: deps.clock,
+    isDead: isProvablyDead,
+    isAlive: isProvablyAlive,
+    wait: true,
+  }
   const prefix = `${rawActive(deps.venue)}adopt`
   const outcome = await acquireLease(deps.store, prefix, '.lease.json', owner, options, signal)
   if (outcome.held) return outcome.lease
