@@ -5,7 +5,7 @@
  */
 
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -82,6 +82,8 @@ function bare(port: number): { child: ChildProcess; done: Promise<number> } {
 
 function recorder(baseDir: string): (port: number) => { child: ChildProcess; done: Promise<number> } {
   return (port) => {
+    // An empty file of its own: whatever the one who runs this has configured is not measured.
+    writeFileSync(join(baseDir, 'none.yaml'), '')
     const args = [
       script('../src/cli/main.js'),
       'ingest',
