@@ -258,6 +258,8 @@ export class Simulator {
     const id = ids[Math.trunc(this.#random() * ids.length)]
     const code = closeCodes[Math.trunc(this.#random() * closeCodes.length)]
     if (kind === undefined || id === undefined) return
-    this.inject(kind === 'close' && code !== undefined ? { kind, code } : { kind }, id)
+    if (kind === 'close' && code !== undefined) this.inject({ kind, code }, id)
+    else if (kind === 'refuse_connects') this.inject({ kind, code: this.#random() < 0.5 ? 503 : 429 })
+    else this.inject(kind, id)
   }
 }
