@@ -24,10 +24,10 @@ interface Prepared {
 function frameText(sequence: number): string {
   const row = `{"type":"ticker","product_id":"BTC-USD","price":"64281.7","volume_24_h":"3974.98800786","low_24_h":"63454","high_24_h":"64727.27","low_52_w":"59073.01","high_52_w":"126296","price_percent_chg_24_h":"1.21471769193719","best_bid":"64281.7","best_ask":"64281.71","best_bid_quantity":"0.21558849","best_ask_quantity":"0.02287045"}`
   const head = `{"channel":"ticker","timestamp":"2026-06-14T05:35:45.435813533Z","sequence_num":${sequence},"events":[{"type":"update","tickers":[`
-  const rows = Math.max(1, Math.round((frameBytes - head.length - 4) / (row.length + 1)))
+  const rows = Math.max(1, Math.floor((frameBytes - head.length - 4) / (row.length + 1)))
   const body = Array.from({ length: rows }, () => row).join(',')
-  const padding = Math.max(0, frameBytes - head.length - body.length - 4 - 7)
-  return `${head}${body}]}],"p":"${'x'.repeat(padding)}"}`
+  const open = `${head}${body}]}],"p":"`
+  return `${open}${'x'.repeat(Math.max(0, frameBytes - open.length - 2))}"}`
 }
 
 /** RFC 6455 §5.2: a final, unmasked text frame. */

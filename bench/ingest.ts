@@ -98,10 +98,10 @@ function recorder(baseDir: string): (port: number) => { child: ChildProcess; don
       `ws://127.0.0.1:${port}/`,
       '--rest-url',
       `http://127.0.0.1:${port}`,
-      '--config',
-      join(baseDir, 'none.yaml'),
+      '--queue-max-mb',
+      '2000',
     ]
-    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'ignore'] })
+    const child = spawn(process.execPath, args, { cwd: baseDir, stdio: ['pipe', 'pipe', 'ignore'] })
     const done = new Promise<number>((resolve) => {
       createInterface({ input: child.stdout }).on('line', (line) => {
         const durable = /durable_n\D+(\d+)/.exec(line)?.[1]

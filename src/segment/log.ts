@@ -86,6 +86,8 @@ export interface SegmentLogStats {
 
 /** Room that frames may not take, so that the log can always say why they were not taken. */
 const eventReserveBytes = 1024 * 1024
+/** Buffers hold so many flushes. */
+const chunkFlushes = 4
 const retryAfterMs = 1000
 const retrySuspectsMs = 10_000
 const rotationCheckMs = 1000
@@ -144,7 +146,7 @@ export class SegmentLog {
     this.#options = options
     this.recorder = options.recorder
     this.#framesUntil = options.queueBytesMax - eventReserveBytes
-    this.#pool = new ChunkPool(options.flushBytes + 256 * 1024)
+    this.#pool = new ChunkPool(options.flushBytes * chunkFlushes)
     this.#fill = this.#pool.take(0)
     this.#watchRotation()
     this.#loop = this.#run()
@@ -309,7 +311,8 @@ export class SegmentLog {
     this.#queuedBytes += sizeBytes
     this.#segmentBytes += sizeBytes
     if (this.#segmentBytes >= this.#options.segmentBytesMax) this.#goOn(recvNs)
-    else if (fill.used >= this.#options.flushBytes) this.#closeChunk(false)
+    // While the disk is busy lines gather in one buffer: a write is a turn of the event loop, whatever its size.
+    else if (fill.used >= this.#options.flushBytes && this.#wake !== null) this.#closeChunk(false)
   }
 
   #firstLine(fill: Chunk, recvNs: bigint): void {
@@ -376,6 +379,7 @@ export class SegmentLog {
         continue
       }
       await this.#sealSuspects()
+      if (this.#fill.used >= this.#options.flushBytes) this.#closeChunk(false)
       if (this.#waiting.length > 0) continue
       if (this.#closing) return await this.#sealEnded()
       await new Promise<void>((resolve) => (this.#wake = resolve))
