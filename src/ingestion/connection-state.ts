@@ -16,6 +16,8 @@ export interface ConnectionSettings {
   readonly channels: readonly string[]
   readonly keepAliveChannel: string
   readonly bookChannel: string
+  /** The name a product's data come under. */
+  readonly labelOf: (product: string) => string
 }
 
 /** Milliseconds; from the venue's heartbeat of one a second and what recorded sessions took. */
@@ -52,7 +54,8 @@ export type ConnectionState =
       readonly cause: GapCause
       readonly reason: string
     }
-  | { readonly kind: 'stopped' }
+  /** Told to stop; the socket may still have to end, for the reason that was there first. */
+  | { readonly kind: 'stopped'; readonly cause: GapCause; readonly reason: string }
 
 export interface Streaming {
   readonly kind: 'streaming'
@@ -66,6 +69,8 @@ export interface Streaming {
   }[]
   /** Products whose book has not begun, with when it was asked for. */
   readonly unsnapped: readonly { readonly product: string; readonly sentMs: number }[]
+  /** Names of books that have begun: asked for again, they bring no second snapshot. */
+  readonly begun: readonly string[]
   readonly heartbeat: number | null
 }
 
@@ -145,7 +150,7 @@ export function step(
         : [state, []]
     case 'stopped':
       return event.kind === 'closed'
-        ? [state, closeWords('stopped', 'told to stop', event, settings)]
+        ? [state, closeWords(state.cause, state.reason, event, settings)]
         : [state, []]
   }
 }
@@ -157,8 +162,10 @@ function disorderOf(event: Extract<ConnectionEvent, { kind: 'disordered' }>): Lo
 }
 
 function stop(state: ConnectionState): Step {
-  const isOpen = state.kind === 'connecting' || state.kind === 'streaming'
-  return [{ kind: 'stopped' }, isOpen ? [{ kind: 'hang_up' }] : []]
+  if (state.kind === 'stopped') return [state, []]
+  if (state.kind === 'closing') return [{ kind: 'stopped', cause: state.cause, reason: state.reason }, []]
+  const stopped = { kind: 'stopped', cause: 'stopped', reason: 'told to stop' } as const
+  return [stopped, state.kind === 'waiting' ? [] : [{ kind: 'hang_up' }]]
 }
 
 function opened(attempt: number, nowMs: number, settings: ConnectionSettings): Step {
@@ -168,6 +175,7 @@ function opened(attempt: number, nowMs: number, settings: ConnectionSettings): S
     sinceMs: nowMs,
     unacked: [],
     unsnapped: [],
+    begun: [],
     heartbeat: null,
   }
   const subscribes = settings.channels.map((channel): Action => {
@@ -224,8 +232,9 @@ function sent(
   nowMs: number,
   settings: ConnectionSettings,
 ): Streaming {
-  const books =
-    channel === settings.bookChannel ? products.map((product) => ({ product, sentMs: nowMs })) : []
+  const isExpected = (product: string): boolean =>
+    channel === settings.bookChannel && !state.begun.some((one) => isSameBook(product, one, settings))
+  const books = products.filter(isExpected).map((product) => ({ product, sentMs: nowMs }))
   return {
     ...state,
     unacked: [...state.unacked, { channel, products, sentMs: nowMs }],
@@ -236,10 +245,7 @@ function sent(
 function noticed(state: Streaming, notice: Notice, settings: ConnectionSettings): Step {
   switch (notice.kind) {
     case 'snapshot':
-      return [
-        { ...state, unsnapped: state.unsnapped.filter((one) => !isSameBook(one.product, notice.product)) },
-        [],
-      ]
+      return [snapped(state, notice.products, settings), []]
     case 'heartbeat':
       return heartbeat(state, notice.counter)
     case 'error':
@@ -247,6 +253,15 @@ function noticed(state: Streaming, notice: Notice, settings: ConnectionSettings)
       return [state, [watchdog('refused', notice.message, settings.products)]]
     case 'ack':
       return acknowledged(state, notice.subscriptions, settings)
+  }
+}
+
+function snapped(state: Streaming, products: readonly string[], settings: ConnectionSettings): Streaming {
+  const isOne = (asked: string): boolean => products.some((one) => isSameBook(asked, one, settings))
+  return {
+    ...state,
+    begun: [...new Set([...state.begun, ...products])],
+    unsnapped: state.unsnapped.filter((one) => !isOne(one.product)),
   }
 }
 
@@ -270,7 +285,9 @@ function acknowledged(
   if (answered === undefined) return [state, []]
   const { channel } = answered
   const listed = subscriptions.get(channel)!
-  const missing = answered.products.filter((product) => !listed.some((one) => isSameBook(product, one)))
+  const missing = answered.products.filter(
+    (product) => !listed.some((one) => isSameBook(product, one, settings)),
+  )
   const unacked = state.unacked.filter((one) => one !== answered)
   if (missing.length === 0) return [{ ...state, unacked }, []]
   const isBook = channel === settings.bookChannel
@@ -284,9 +301,8 @@ function acknowledged(
   ]
 }
 
-/** `X-USDC` is sent as `X-USD`. */
-function isSameBook(asked: string, got: string): boolean {
-  return asked === got || (asked.endsWith('-USDC') && got === asked.slice(0, -1))
+function isSameBook(asked: string, got: string, settings: ConnectionSettings): boolean {
+  return asked === got || settings.labelOf(asked) === got
 }
 
 /** The frames between are lost, and with them every book on the connection: it starts afresh for new snapshots. */

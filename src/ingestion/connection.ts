@@ -40,6 +40,8 @@ export interface ConnectionDeps {
 }
 
 const handshakeMs = 15_000
+/** A snapshot of 5 MB in pieces of 4 kB is 1,280; without a limit, pieces of a byte cost a hundred times their size. */
+const fragmentsMax = 4_096
 const queueLookMs = 250
 
 export class Connection {
@@ -49,10 +51,12 @@ export class Connection {
   #socket: WebSocket | null = null
   #logged: LogConnection | null = null
   #error = ''
+  #localPort = 0
   #recvNs = 0n
   /** Monotonic milliseconds of the last frame. */
   #lastFrameMs = 0
   #frames = 0
+  #framesBefore = 0
   #expected = -1
   #lastRecvNs: bigint | null = null
   /** The queue refused a frame: what still arrives on this socket is not taken, so that the gap has one beginning. */
@@ -71,8 +75,9 @@ export class Connection {
     return this.#state.kind === 'streaming'
   }
 
-  get products(): readonly string[] {
-    return this.#settings.products
+  /** Taken so far, on this socket and those before it. */
+  get frames(): number {
+    return this.#framesBefore + this.#frames
   }
 
   /** Connects when the venue's budget allows. */
@@ -136,6 +141,8 @@ export class Connection {
     const { log, nextConnection, url } = this.#deps
     this.#logged = log.openConnection(connectionId(log.recorder, nextConnection()), this.#settings.products)
     this.#error = ''
+    this.#localPort = 0
+    this.#framesBefore += this.#frames
     this.#frames = 0
     this.#expected = -1
     this.#lastRecvNs = null
@@ -148,12 +155,13 @@ export class Connection {
       // The log looks at every frame itself and keeps one that is not UTF-8, where the library would hang up.
       skipUTF8Validation: true,
       maxPayload: frameBytesMax,
+      maxFragments: fragmentsMax,
       handshakeTimeout: handshakeMs,
       followRedirects: false,
     })
     this.#socket = socket
     socket.on('upgrade', (response) => this.#stampReads(response.socket))
-    socket.on('open', () => this.#opened(socket))
+    socket.on('open', () => this.#opened())
     socket.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
     socket.on('error', (error) => (this.#error = messageOf(error)))
     socket.on('close', (code, reason) => this.#closed(code, reason))
@@ -161,16 +169,17 @@ export class Connection {
 
   /** One stamp a read of the socket: its frames arrived together. Comes before the library's own listener. */
   #stampReads(socket: Socket): void {
+    this.#localPort = socket.localPort ?? 0
     socket.on('data', () => {
       this.#recvNs = this.#deps.receiveClock.now()
       this.#lastFrameMs = this.#deps.clock.monotonicMs()
     })
   }
 
-  #opened(socket: WebSocket): void {
+  #opened(): void {
     const { products, channels } = this.#settings
-    const port = (socket as unknown as { _socket?: Socket })._socket?.localPort ?? 0
-    this.#write({ connection_opened: { url: this.#deps.url, local_port: port, products, channels } })
+    const local_port = this.#localPort
+    this.#write({ connection_opened: { url: this.#deps.url, local_port, products, channels } })
     this.#happen({ kind: 'opened' })
   }
 
@@ -240,9 +249,14 @@ export class Connection {
 
   #subscribeLater(channel: string, products: readonly string[], afterMs: number): void {
     const socket = this.#socket
-    const waitMs = afterMs + this.#deps.messages.take(this.#deps.clock.monotonicMs() + afterMs)
-    this.#after(waitMs, () => {
-      if (socket === this.#socket) void this.#subscribe(socket, channel, products)
+    // The budget is taken when it is time, not now: a place far ahead would keep all others waiting behind it.
+    const send = (): void =>
+      this.#after(this.#deps.messages.take(this.#deps.clock.monotonicMs()), () => {
+        if (socket === this.#socket) void this.#subscribe(socket, channel, products)
+      })
+    if (afterMs === 0) return send()
+    this.#after(afterMs, () => {
+      if (socket === this.#socket) send()
     })
   }
 

@@ -18,9 +18,7 @@ export const fetchText: FetchText = async (url, signal) => {
       signal: AbortSignal.any([signal, AbortSignal.timeout(15_000)]),
     })
     if (response.status !== 200) throw new Error(`HTTP ${response.status}`)
-    const body = await response.text()
-    if (body.length > listBytesMax) throw new Error(`${body.length} characters, more than a product list has`)
-    return body
+    return await textOf(response)
   } catch (error) {
     signal.throwIfAborted()
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
@@ -31,7 +29,18 @@ export const fetchText: FetchText = async (url, signal) => {
   }
 }
 
-/** Ids the venue trades now, sorted. @throws {VaultError} `unavailable` */
+async function textOf(response: Response): Promise<string> {
+  const pieces: Uint8Array[] = []
+  let sizeBytes = 0
+  for await (const piece of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    sizeBytes += piece.length
+    if (sizeBytes > listBytesMax) throw new Error(`more than ${listBytesMax} bytes: no product list`)
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces).toString('utf8')
+}
+
+/** Ids the venue trades now, sorted; never none. @throws {VaultError} `unavailable` */
 export async function listProducts(
   venue: Venue,
   restUrl: string,
@@ -39,7 +48,11 @@ export async function listProducts(
   signal: AbortSignal,
 ): Promise<string[]> {
   const body = await get(new URL(venue.productsPath, restUrl).toString(), signal)
-  return [...new Set(venue.readProducts(body).map((product) => product.id))].sort()
+  const ids = [...new Set(venue.readProducts(body).map((product) => product.id))].sort()
+  if (ids.length > 0) return ids
+  throw new VaultError('unavailable', `${restUrl}: the product list names no product that is traded`, {
+    remedy: 'look at coinbase.rest_url; try again later',
+  })
 }
 
 /** The venue's list, asked again until it is had: a recorder started before its network comes up waits for it. */
@@ -67,12 +80,10 @@ export async function awaitProducts(
  *
  * @throws {VaultError} `config`
  */
-export function refuseUnknown(asked: readonly string[], listed: readonly string[]): void {
+export function refuseUnknown(venue: Venue, asked: readonly string[], listed: readonly string[]): void {
   const known = new Set(listed)
   // An alias such as BTC-USDC is left out of the list and may still be subscribed.
-  const unknown = asked.filter(
-    (id) => !known.has(id) && !(id.endsWith('-USDC') && known.has(id.slice(0, -1))),
-  )
+  const unknown = asked.filter((id) => !known.has(id) && !known.has(venue.labelOf(id)))
   if (unknown.length === 0) return
   const hints = unknown.map((id) => {
     const near = nearest(id, listed)

@@ -37,6 +37,7 @@ export interface IngestionOptions {
 }
 
 export interface IngestionProgress {
+  /** Taken into the log. */
   readonly frames: number
   readonly framesPerSecond: number
   readonly bytesPerSecond: number
@@ -48,6 +49,7 @@ export interface IngestionProgress {
   readonly products: number
   readonly connections: number
   readonly connectionsUp: number
+  /** Recorded so far; the orderly ends of connections at a stop are none. */
   readonly gaps: number
   readonly segmentsSealed: number
 }
@@ -56,6 +58,8 @@ const tickMs = 1_000
 const reportMs = 2_000
 const anchorMs = 10_000
 const refreshMs = 600_000
+/** Turns this far apart: this process was stopped or starved, and the silence may be its own. */
+const asleepMs = 2_500
 
 /** Runs until the signal; on return everything received is in the log (not yet sealed: the caller closes the log). */
 export async function runIngestion(
@@ -93,7 +97,7 @@ async function wantedProducts(
     )
   }
   try {
-    refuseUnknown(options.products, await listProducts(venue, options.restUrl, fetchText, signal))
+    refuseUnknown(venue, options.products, await listProducts(venue, options.restUrl, fetchText, signal))
   } catch (error) {
     if ((error as VaultError).kind !== 'unavailable') throw error
     say(`could not check coinbase.product_ids: ${(error as VaultError).message}; going on`)
@@ -111,9 +115,10 @@ class Recorder {
   #products: readonly string[] = []
   #made = 0
   #gaps = 0
-  #reported = { atMs: 0, lines: 0, bytes: 0 }
+  #reported = { atMs: 0, frames: 0, bytes: 0 }
   #rates = { framesPerSecond: 0, bytesPerSecond: 0 }
   #isBegun = false
+  #wasAsleep = false
 
   constructor(deps: IngestionDeps, options: IngestionOptions) {
     this.#deps = deps
@@ -153,8 +158,11 @@ class Recorder {
     ]
     let refreshDueMs = clock.monotonicMs() + refreshMs
     let refreshing: Promise<void> = Promise.resolve()
+    let lastMs = clock.monotonicMs()
     while (!signal.aborted) {
       const nowMs = clock.monotonicMs()
+      this.#wasAsleep = nowMs - lastMs > asleepMs
+      lastMs = nowMs
       for (const one of everies) {
         if (nowMs < one.dueMs) continue
         one.dueMs = nowMs + one.everyMs
@@ -180,7 +188,7 @@ class Recorder {
     const { log } = this.#deps
     const connections = [...this.#connections.values()]
     return {
-      frames: log.nextN - 1,
+      frames: connections.reduce((sum, one) => sum + one.frames, 0),
       ...this.#rates,
       nextN: log.nextN,
       durableN: log.durableN,
@@ -194,7 +202,9 @@ class Recorder {
     }
   }
 
+  /** After a sleep of our own, what waits in the sockets is read before anyone is called silent. */
   #tick(): void {
+    if (this.#wasAsleep) return
     for (const connection of this.#connections.values()) connection.tick()
   }
 
@@ -202,13 +212,13 @@ class Recorder {
     const { clock, log, report } = this.#deps
     const nowMs = clock.monotonicMs()
     const seconds = Math.max(0.001, (nowMs - this.#reported.atMs) / 1000)
-    const lines = log.nextN - 1
+    const { frames } = this.progress()
     const bytes = log.stats.bytesWritten + log.queuedBytes
     this.#rates = {
-      framesPerSecond: (lines - this.#reported.lines) / seconds,
+      framesPerSecond: (frames - this.#reported.frames) / seconds,
       bytesPerSecond: (bytes - this.#reported.bytes) / seconds,
     }
-    this.#reported = { atMs: nowMs, lines, bytes }
+    this.#reported = { atMs: nowMs, frames, bytes }
     report(this.progress())
     log.stats.maxDurableLagMs = 0
   }
@@ -258,6 +268,7 @@ class Recorder {
       ],
       keepAliveChannel: venue.keepAliveChannel,
       bookChannel: venue.bookChannel,
+      labelOf: venue.labelOf,
     })
     this.#connections.set(shard.index, connection)
     connection.start()
@@ -269,12 +280,11 @@ class Recorder {
   }
 
   #noted(event: LogEvent): void {
-    if ('gap' in event) {
+    if ('gap' in event && event.gap.cause !== 'stopped') {
+      const { cause, after_seq, before_seq } = event.gap
       this.#gaps++
-      if (event.gap.cause !== 'stopped')
-        this.#deps.say(
-          `gap: ${event.gap.cause} after ${event.gap.after_seq ?? 'the start'}${event.gap.before_seq === null ? '' : ` before ${event.gap.before_seq}`}`,
-        )
+      const until = before_seq === null ? '' : ` before ${before_seq}`
+      this.#deps.say(`gap: ${cause} after ${after_seq ?? 'the start'}${until}`)
     }
     if ('watchdog' in event) this.#deps.say(`watchdog: ${event.watchdog.what}: ${event.watchdog.detail}`)
   }

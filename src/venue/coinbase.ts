@@ -8,6 +8,9 @@ import { walkEnvelope } from './envelope.ts'
 import type { FrameScan, Notice, Product, Venue } from './venue.ts'
 
 const headBytes = 512
+/** Longer book frames are not parsed if their head tells what they are. */
+const parsedBytesMax = 64 * 1024
+const idShape = /^[!-~]{1,100}$/
 
 /** Names of the wire, by what they mean for the recorder. */
 const kinds: Readonly<Record<string, FrameScan['kind']>> = {
@@ -38,6 +41,7 @@ export const coinbase: Venue = {
       channel,
       ...(jwt === null ? {} : { jwt }),
     }),
+  labelOf: (product) => (product.endsWith('-USDC') ? product.slice(0, -1) : product),
   productsPath: '/api/v3/brokerage/market/products',
   readProducts,
 }
@@ -68,6 +72,8 @@ function visit(
     found.hasChannel = true
     found.kind = kindOf(bytes, valueFrom + 1, valueUntil - 1)
   } else if (
+    // Error frames have no channel.
+    !found.hasChannel &&
     size === 4 &&
     isKey(bytes, keyFrom, typeKey) &&
     valueUntil - valueFrom === 7 &&
@@ -114,25 +120,40 @@ function notice(frame: Buffer, kind: FrameScan['kind']): Notice | null {
   const value = parse(frame)
   if (value === null) return null
   if (kind === 'error') return { kind, message: typeof value['message'] === 'string' ? value['message'] : '' }
-  const events = Array.isArray(value['events']) ? (value['events'] as Record<string, unknown>[]) : []
+  const events = eventsOf(value)
   if (kind === 'ack') return { kind, subscriptions: subscriptionsOf(events) }
   const counter = Number(events[0]?.['heartbeat_counter'])
   return Number.isSafeInteger(counter) ? { kind, counter } : null
 }
 
-/** Snapshots are megabytes: only the head is read. Its event names type and product before the levels. */
+const snapshotHead = /"events"\s*:\s*\[\s*\{\s*"type"\s*:\s*"snapshot"\s*,\s*"product_id"\s*:\s*"([^"\\]+)"/
+
+/** Snapshots are megabytes, each of one product named before its levels in all recorded frames; a frame of any other shape is parsed. */
 function bookNotice(frame: Buffer): Notice | null {
-  const head = frame.toString('latin1', 0, headBytes)
-  const event = head.slice(head.indexOf('"events"'))
-  if (!/"type"\s*:\s*"snapshot"/.test(event)) return null
-  const product = /"product_id"\s*:\s*"([^"\\]+)"/.exec(event)?.[1]
-  return product === undefined ? null : { kind: 'snapshot', product }
+  if (frame.length > parsedBytesMax) {
+    const product = snapshotHead.exec(frame.toString('latin1', 0, headBytes))?.[1]
+    if (product !== undefined) return { kind: 'snapshot', products: [product] }
+  }
+  if (!frame.includes('"snapshot"')) return null
+  const products = eventsOf(parse(frame) ?? {})
+    .filter((event) => event['type'] === 'snapshot')
+    .map((event) => event['product_id'])
+    .filter((product) => typeof product === 'string')
+  return products.length === 0 ? null : { kind: 'snapshot', products }
+}
+
+function eventsOf(value: Readonly<Record<string, unknown>>): Record<string, unknown>[] {
+  return Array.isArray(value['events']) ? value['events'].filter(isRecord) : []
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }
 
 function parse(frame: Buffer): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(frame.toString('utf8'))
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null
+    return isRecord(value) ? value : null
   } catch {
     return null // recorded as it came; it steers nothing
   }
@@ -160,9 +181,12 @@ function readProducts(body: string): Product[] {
       remedy: 'look at coinbase.rest_url; try again later',
     })
   }
-  return (list as Record<string, unknown>[])
-    .filter((one) => typeof one['product_id'] === 'string' && (one['alias'] ?? '') === '')
+  return list
+    .filter(isRecord)
+    .filter((one) => (one['alias'] ?? '') === '')
     .filter((one) => one['status'] === 'online' || one['status'] === '' || one['status'] === undefined)
     .filter((one) => one['is_disabled'] !== true)
-    .map((one) => ({ id: one['product_id'] as string }))
+    .map((one) => one['product_id'])
+    .filter((id) => typeof id === 'string' && idShape.test(id))
+    .map((id) => ({ id: id as string }))
 }

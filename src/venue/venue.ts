@@ -14,7 +14,8 @@ export type Notice =
   | { readonly kind: 'ack'; readonly subscriptions: ReadonlyMap<string, readonly string[]> }
   | { readonly kind: 'heartbeat'; readonly counter: number }
   | { readonly kind: 'error'; readonly message: string }
-  | { readonly kind: 'snapshot'; readonly product: string }
+  /** Whose books begin with this frame, by the names the venue gives them (`labelOf`). */
+  | { readonly kind: 'snapshot'; readonly products: readonly string[] }
 
 export interface VenueLimits {
   readonly connectsPerSecond: number
@@ -46,7 +47,9 @@ export interface Venue {
   notice(frame: Buffer, kind: FrameScan['kind']): Notice | null
   /** @param jwt for authenticated subscriptions; null for public access */
   subscribeFrame(channel: string, products: readonly string[], jwt: string | null): string
-  productsPath: string
+  /** The name a product's data come under, where it is another than the one asked for. */
+  readonly labelOf: (product: string) => string
+  readonly productsPath: string
   /** Tradable products of the venue's list, aliases left out. @throws {VaultError} `unavailable` when it is not such a list */
   readProducts(body: string): Product[]
 }

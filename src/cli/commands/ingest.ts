@@ -25,6 +25,8 @@ import { software } from '../version.ts'
 const megabyte = 1_000_000
 const leaseMs = 60_000
 const renewMs = 10_000
+/** The line of progress is redrawn in place. */
+const eraseLine = '\r\u001b[2K'
 
 export const command: Command = {
   name: 'ingest',
@@ -54,6 +56,8 @@ export const command: Command = {
         AbortSignal.any([context.signal, lost.signal]),
       )
       await summarize(progress, context)
+      // Whoever has the lease now has sealed what was here: this is no orderly end.
+      if (lost.signal.aborted) throw lost.signal.reason
     } finally {
       lost.abort()
       await renewing
@@ -138,7 +142,7 @@ async function record(
   const { clock, random, output } = context
   const { coinbase: feed, ingestion } = config
   const queueBytesMax = ingestion.queue_max_mb * megabyte
-  const say = (text: string): void => output.err(`${text}\n`)
+  const say = (text: string): void => output.err(`${output.isTerminal ? eraseLine : ''}${text}\n`)
   const deps = {
     store,
     disk: realDisk,
@@ -220,7 +224,7 @@ function reporter(context: CommandContext): (progress: IngestionProgress) => voi
     if (!output.isTerminal && clock.monotonicMs() - lastPlainMs < 30_000) return
     lastPlainMs = clock.monotonicMs()
     const text = progressText(progress)
-    output.err(output.isTerminal ? `\r\u001b[2K${text.slice(0, output.columns - 1)}` : `${text}\n`)
+    output.err(output.isTerminal ? `${eraseLine}${text.slice(0, output.columns - 1)}` : `${text}\n`)
   }
 }
 
