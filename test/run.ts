@@ -1,0 +1,19 @@
+/**
+ * Runs every `*.test.js` under a folder with Node's own test runner: `node dist/test/run.js dist/test [--one-at-a-time]`.
+ * Node 20 takes folders and no patterns, later ones patterns and no folders; a list of files is understood by all.
+ */
+
+import { spawn } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+const folder = process.argv[2] ?? 'dist/test'
+const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.test.js'))
+  .sort()
+  .map((name) => join(folder, name))
+if (files.length === 0) throw new Error(`no tests under ${folder}`)
+const flags = process.argv.includes('--one-at-a-time') ? ['--test-concurrency=1'] : []
+spawn(process.execPath, ['--test', ...flags, ...files], { stdio: 'inherit' }).on('exit', (code) => {
+  process.exitCode = code ?? 1
+})
