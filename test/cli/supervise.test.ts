@@ -78,7 +78,8 @@ test('a process that crashes comes back after growing pauses, and the other runs
   })
   await run([plan('a', untilDrained), plan('b', `console.log('crash'); process.exitCode = 1`)])
   assert.equal(lines.filter((line) => line === 'a up').length, 1)
-  assert.deepEqual(clock.slept, [500, 1000])
+  // A third pause may begin before the third crash is read from the pipe.
+  assert.deepEqual(clock.slept.slice(0, 2), [500, 1000])
   assert.ok(lines.includes('say b ended (exit code 1); again in 0.5 s'))
 })
 
