@@ -149,6 +149,19 @@ async function simulating(env: Record<string, string> = {}): Promise<ChildProces
   return child
 }
 
+test('doctor is content with a venue that answers, and names a product it does not list', async () => {
+  const venue = start(['simulate', '--json', '--products', 'BTC-USD', '--book-depth', '10'])
+  const [line] = (await once(venue.stdout!, 'data')) as [Buffer]
+  const { ws_url: ws, rest_url: rest } = JSON.parse(line.toString()) as { ws_url: string; rest_url: string }
+  const args = ['doctor', '--ws-url', ws, '--rest-url', rest, '--base-dir', 'vault', '--product-ids']
+  const [good, bad] = await Promise.all([mdv([...args, 'BTC-USD']), mdv([...args, 'BTC-USDX'])])
+  assert.equal(good.code, 0, good.out)
+  assert.match(good.out, /^✓ WebSocket +open in \d+ ms/m)
+  assert.equal(bad.code, 4)
+  assert.match(bad.out, /^✗ products +the venue does not list BTC-USDX \(did you mean BTC-USD\?\)/m)
+  venue.kill()
+})
+
 if (process.platform !== 'win32')
   test('SIGTERM lets a command finish, and a finished command has succeeded', async () => {
     const child = await simulating()

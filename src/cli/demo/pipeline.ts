@@ -144,7 +144,7 @@ export class Pipeline {
     )
     env['MDV_CONFIG'] = join(this.#options.folder, 'config.yaml')
     const child = startChild({ name, argv: mdvArgv([name, ...args]), env }, (text, stream) => {
-      if (stream === 'err') this.#lastWords.set(name, text)
+      if (stream === 'err') this.#onWords(name, text)
       else if (text.startsWith('{')) onJson(JSON.parse(text) as Record<string, unknown>)
       else this.#onWatermark(text)
     })
@@ -153,10 +153,16 @@ export class Pipeline {
       if (code === 0 || this.#leaving.has(name)) return
       this.#failure ??= new VaultError(
         'unavailable',
-        `mdv ${name} ended with ${signal ?? `exit code ${code}`}: ${this.#lastWords.get(name) ?? 'without a word'}`,
+        `mdv ${name} ended with ${signal ?? `exit code ${code}`}: ${this.#lastWords.get(name)?.replace('mdv: ', '') ?? 'without a word'}`,
         { remedy: `what was recorded is in ${this.#options.folder}; "mdv doctor" looks at the machine` },
       )
     })
+  }
+
+  /** An error is told in its own line, whatever came after it. */
+  #onWords(name: string, text: string): void {
+    const isError = text.startsWith('mdv: ')
+    if (isError || !this.#lastWords.get(name)?.startsWith('mdv: ')) this.#lastWords.set(name, text)
   }
 
   #onWatermark(text: string): void {
