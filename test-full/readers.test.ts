@@ -59,7 +59,7 @@ test('hyparquet reads every part', async () => {
     let rows = 0
     for (const path of await partsOf(table)) {
       const bytes = await readFile(path)
-      const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer
+      const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)
       rows += (await parquetReadObjects({ file, compressors })).length
     }
     assert.equal(rows, counts.get(table), table)
