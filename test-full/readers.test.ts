@@ -99,8 +99,8 @@ test(
     >
     for (const table of tables) {
       assert.equal(seen[table]?.n, counts.get(table), table)
-      assert.equal(seen[table].product_id, 'String')
-      assert.equal(seen[table].date, 'String')
+      assert.equal(seen[table]?.product_id, 'String')
+      assert.equal(seen[table]?.date, 'String')
     }
     assert.match(seen['market_trades']!.price, /^Decimal\(precision=38, scale=18\)$/)
   },
