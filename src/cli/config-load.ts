@@ -191,7 +191,7 @@ function expandHome(value: OptionValue | undefined): string {
 }
 
 /** Our variables that are no configuration keys. */
-const otherVariables = /^MDV_(CONFIG|DEBUG|SUPERVISED|TEST_.*|CI_.*|BENCH_.*)$/
+const otherVariables = /^MDV_(CONFIG|DEBUG|SUPERVISED|(TEST|CI|BENCH|DEMO)_.*)$/
 
 function unknownVariables(env: ConfigSources['env']): string[] {
   const known = optionSpecs.map(envOf)

@@ -36,6 +36,7 @@ export function makeOutput(stdout: Stream, stderr: Stream, settings: OutputSetti
     isTerminal: stderr.isTTY === true && settings.env['TERM'] !== 'dumb',
     isOutTerminal: stdout.isTTY === true,
     useColor: stdout.isTTY === true && !noColor && settings.env['TERM'] !== 'dumb',
-    columns: stdout.columns ?? stderr.columns ?? 120,
+    // A terminal that does not know its width says 0.
+    columns: [stdout.columns, stderr.columns].find((columns) => (columns ?? 0) > 0) ?? 120,
   }
 }

@@ -80,7 +80,7 @@ function quiet(parser: Parser, print: (text: string) => void): Parser {
   return parser
     .exitOverride()
     .configureOutput({ writeOut: print, writeErr: print, outputError: () => undefined })
-    .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(process.stdout.columns ?? 110, 140) })
+    .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(process.stdout.columns || 110, 140) })
 }
 
 /** `mdv help query` is `mdv query --help`. */

@@ -122,6 +122,7 @@ async function perform(context: CommandContext, options: DemoOptions): Promise<D
   } finally {
     say('', false)
     await pipeline.end()
+    if (signal.aborted) context.output.err(`stopped; what was recorded is in ${folder}\n`)
   }
 }
 
