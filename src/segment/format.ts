@@ -167,5 +167,5 @@ export type Line =
   /** A kind of line this version does not know: kept whole, never dropped. */
   | { readonly kind: 'unknown'; readonly n: number; readonly recvNs: bigint | null; readonly offset: number }
 
-/** Longest frame the recorder accepts, bytes: twelve times the largest snapshot seen (COINBASE: BTC-USD, about 5 MB). */
+/** Longest frame the recorder accepts, bytes: twelve times the largest snapshot seen (BTC-USD, about 5 MB). */
 export const frameBytesMax = 64 * 1024 * 1024
