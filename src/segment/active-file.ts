@@ -1,8 +1,8 @@
 /** The growing file of the active segment: header, chunks, seal. Knows at every moment which of its bytes are durable. */
 
-import { createHash, type Hash } from 'node:crypto'
 import { dirname } from 'node:path'
-import { writeAll, type Disk, type DiskFile } from '../storage/disk.ts'
+import { digestFile, followFile, forgetFile } from '../storage/digest.ts'
+import { writeAll, writeAllPieces, type Disk, type DiskFile } from '../storage/disk.ts'
 import type { Chunk } from './chunk.ts'
 import { SealedConnections } from './connection-stats.ts'
 import type { Seal, SegmentHeader } from './format.ts'
@@ -32,10 +32,11 @@ export class ActiveFile {
   readonly header: SegmentHeader
   readonly #disk: Disk
   readonly #file: DiskFile
-  readonly #hash: Hash = createHash('sha256')
   readonly #connections = new SealedConnections()
   #counts: Counts = noLines
-  #durable: { readonly counts: Counts; readonly hash: Hash; readonly connections: string }
+  /** Of the durable bytes; null until asked for. */
+  #sha256: Promise<string> | null = null
+  #durable: { readonly counts: Counts; readonly connections: string }
 
   private constructor(disk: Disk, file: DiskFile, path: string, label: string, header: SegmentHeader) {
     this.#disk = disk
@@ -43,14 +44,18 @@ export class ActiveFile {
     this.path = path
     this.label = label
     this.header = header
-    this.#durable = { counts: noLines, hash: createHash('sha256'), connections: '[]' }
+    this.#durable = { counts: noLines, connections: '[]' }
   }
 
   /** Makes the file with its header. Neither is durable before the first `sync`. EEXIST when the name is taken. */
   static async create(disk: Disk, path: string, label: string, header: SegmentHeader): Promise<ActiveFile> {
     const active = new ActiveFile(disk, await disk.create(path), path, label, header)
+    // An earlier file of this name was removed.
+    forgetFile(path)
     try {
-      await active.#append(Buffer.from(`${JSON.stringify({ segment: header })}\n`))
+      const bytes = Buffer.from(`${JSON.stringify({ segment: header })}\n`)
+      await writeAll(active.#file, bytes)
+      active.#counts = { ...noLines, bytes: bytes.length }
       // Before any of its lines is called durable, the file's name must be.
       await disk.syncFolder(dirname(path))
       return active
@@ -69,27 +74,39 @@ export class ActiveFile {
     return this.#counts.lines
   }
 
-  /** Lines and bytes that a power loss keeps, and their digest: where a file that failed is to be cut. */
-  get durable(): { readonly lines: number; readonly seal: Seal } {
-    const { counts, hash, connections } = this.#durable
-    return {
-      lines: counts.lines,
-      seal: {
-        ...counts,
-        sha256: hash.copy().digest('hex'),
-        connections: JSON.parse(connections) as Seal['connections'],
-      },
-    }
+  /** Lines that a power loss keeps. */
+  get durableLines(): number {
+    return this.#durable.counts.lines
   }
 
-  async write(chunk: Chunk): Promise<void> {
-    await this.#append(chunk.bytes.subarray(0, chunk.used))
+  /** What the seal says of the durable lines: where a file that failed is to be cut, and what the next segment calls `prev`. */
+  async durableSeal(): Promise<Seal> {
+    const { counts, connections } = this.#durable
+    this.#sha256 ??= digestFile(this.path, counts.bytes)
+    // A failed look is tried again by the next caller.
+    const sha256 = await this.#sha256.catch((error: unknown) => {
+      this.#sha256 = null
+      throw error
+    })
+    return { ...counts, sha256, connections: JSON.parse(connections) as Seal['connections'] }
+  }
+
+  async write(chunks: readonly Chunk[]): Promise<void> {
+    const pieces = chunks
+      .filter((chunk) => chunk.used > 0)
+      .map((chunk) => chunk.bytes.subarray(0, chunk.used))
+    await writeAllPieces(this.#file, pieces)
+    for (const chunk of chunks) this.#count(chunk)
+  }
+
+  #count(chunk: Chunk): void {
     this.#connections.add(chunk.connections)
-    if (chunk.lines === 0) return
     const before = this.#counts
+    const bytes = before.bytes + chunk.used
+    if (chunk.lines === 0) return
     this.#counts = {
       lines: before.lines + chunk.lines,
-      bytes: before.bytes,
+      bytes,
       first_n: before.first_n ?? chunk.firstN,
       last_n: chunk.lastN,
       first_recv_ns: before.first_recv_ns ?? String(chunk.firstRecvNs),
@@ -104,20 +121,18 @@ export class ActiveFile {
 
   /** Counts what is written as durable without syncing: for recorders that were told not to. */
   trustUnsynced(): void {
-    this.#durable = {
-      counts: this.#counts,
-      hash: this.#hash.copy(),
-      connections: JSON.stringify(this.#connections),
-    }
+    this.#durable = { counts: this.#counts, connections: JSON.stringify(this.#connections) }
+    this.#sha256 = null
+    followFile(this.path, this.#counts.bytes)
   }
 
-  /** Writes the seal after lines that are durable already, syncs and closes. @returns the digest the next segment names as `prev` */
-  async seal(): Promise<string> {
-    const { seal } = this.durable
+  /** Writes the seal after lines that are durable already, syncs and closes. */
+  async seal(): Promise<void> {
+    const seal = await this.durableSeal()
     await writeAll(this.#file, Buffer.from(`${JSON.stringify({ seal })}\n`))
     await this.#file.datasync()
     await this.#file.close()
-    return seal.sha256
+    forgetFile(this.path)
   }
 
   /** Lets go of a file that failed. Its handle may fail once more on closing, which says nothing new. */
@@ -129,11 +144,5 @@ export class ActiveFile {
   async remove(): Promise<void> {
     await this.abandon()
     await this.#disk.unlink(this.path)
-  }
-
-  async #append(bytes: Uint8Array): Promise<void> {
-    await writeAll(this.#file, bytes)
-    this.#hash.update(bytes)
-    this.#counts = { ...this.#counts, bytes: this.#counts.bytes + bytes.length }
   }
 }

@@ -26,7 +26,7 @@ import {
   verbatimRest,
 } from './line.ts'
 import { freeCounter, publishSegment } from './publish.ts'
-import { sealDurablePart, type Suspect } from './suspect.ts'
+import { sealDurablePart, type Leftover } from './leftover.ts'
 
 export interface SegmentLogOptions {
   readonly venue: string
@@ -116,8 +116,6 @@ export class SegmentLog {
   #framesUntil: number
   /** Closed chunks, oldest first, none of them durable. */
   #waiting: Chunk[] = []
-  /** How many of `#waiting` are in the active file already. */
-  #written = 0
   #queuedBytes = 0
   #nextN = 1
   #durableN = 0
@@ -129,7 +127,9 @@ export class SegmentLog {
   /** Ended files that stay unsealed until the next one has durable lines: a recorder's last file is always there for recovery to close. */
   #ended: ActiveFile[] = []
   /** Files that no longer grow and are not published yet, oldest first. */
-  #suspects: Suspect[] = []
+  #suspects: Leftover[] = []
+  /** Sealing and publishing go on beside the writing of newer lines. */
+  #sealing: Promise<void> | null = null
   #suspectsNotBeforeMs = 0
   #prev: string | null = null
   #folderIsNamed = false
@@ -378,10 +378,11 @@ export class SegmentLog {
         await this.#survive(error)
         continue
       }
-      await this.#sealSuspects()
+      if (this.#suspects.length > 0)
+        this.#sealing ??= this.#sealSuspects().finally(() => (this.#sealing = null))
       if (this.#fill.used >= this.#options.flushBytes) this.#closeChunk(false)
       if (this.#waiting.length > 0) continue
-      if (this.#closing) return await this.#sealEnded()
+      if (this.#closing) return await this.#finish()
       await new Promise<void>((resolve) => (this.#wake = resolve))
       this.#wake = null
     }
@@ -398,21 +399,19 @@ export class SegmentLog {
         continue
       }
       this.#active ??= await this.#openActive(group[0]!)
-      for (const chunk of group.slice(this.#written)) {
-        await this.#active.write(chunk)
-        this.#written++
-      }
+      await this.#active.write(group)
       await this.#sync(this.#active)
       this.#nowDurable(group)
-      await this.#sealEnded()
+      this.#sealEnded()
       if (end < 0) continue
+      // Before it is counted as ended: a file that cannot be read back is given up like one that cannot be written.
+      this.#prev = (await this.#active.durableSeal()).sha256
       this.#ended.push(this.#active)
-      this.#prev = this.#active.durable.seal.sha256
       this.#active = null
       this.stats.activeSizeBytes = 0
       this.stats.activeLabel = null
     }
-    if (this.#closing || this.#connections.size === 0) await this.#sealEnded()
+    if (this.#connections.size === 0) this.#sealEnded()
   }
 
   async #openActive(first: Chunk): Promise<ActiveFile> {
@@ -462,7 +461,6 @@ export class SegmentLog {
 
   #nowDurable(group: readonly Chunk[]): void {
     this.#waiting = this.#waiting.slice(group.length)
-    this.#written = 0
     const nowMs = this.#deps.clock.monotonicMs()
     let oldestMs = nowMs
     for (const chunk of group) {
@@ -487,31 +485,36 @@ export class SegmentLog {
    * Seals and publishes files whose successor has durable lines, or none will come. Crash before: recovery finds both, and the later
    * one tells that the earlier one is whole. Crash after the seal: recovery publishes the file as it is.
    */
-  async #sealEnded(): Promise<void> {
-    for (const file of this.#ended.splice(0)) {
-      const suspect = { file, isSealed: false }
-      this.#suspects.push(suspect)
-      try {
-        await file.seal()
-        suspect.isSealed = true
-      } catch (error) {
-        await file.abandon()
-        this.#report(error)
-      }
+  #sealEnded(): void {
+    this.#suspects.push(...this.#ended.splice(0).map((file): Leftover => ({ file, state: 'whole' })))
+    this.#sealSoon()
+  }
+
+  #sealSoon(): void {
+    if (this.#suspects.length === 0) return
+    this.#sealing ??= this.#sealSuspects().finally(() => (this.#sealing = null))
+  }
+
+  /** The last of them, once nothing waits to be written. */
+  async #finish(): Promise<void> {
+    await this.#sealing
+    // Once more for what failed: then it is left to recovery.
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      this.#sealEnded()
+      this.#sealSoon()
+      await this.#sealing
     }
-    await this.#sealSuspects()
   }
 
   /** Gives the active file up and waits a little: the lines it did not make durable go into the next one. */
   async #survive(error: unknown): Promise<void> {
     const active = this.#active
     this.#active = null
-    this.#written = 0
+    this.#report(error)
     if (active !== null) {
       await active.abandon()
       await this.#giveUp(active)
     }
-    this.#report(error)
     if (this.#stop.signal.aborted) return
     await new Promise<void>((resolve) => {
       const timer = this.#deps.clock.after(retryAfterMs, resolve)
@@ -520,10 +523,10 @@ export class SegmentLog {
   }
 
   async #giveUp(active: ActiveFile): Promise<void> {
-    const suspect = { file: active, isSealed: false }
-    const { lines, seal } = active.durable
-    if (lines > 0) this.#prev = seal.sha256
+    const suspect: Leftover = { file: active, state: 'failed' }
+    const lines = active.durableLines
     try {
+      if (lines > 0) this.#prev = (await active.durableSeal()).sha256
       // Nothing in it is durable, and its replacement will begin at the same counter: better gone before that one comes.
       if (lines === 0) return await sealDurablePart(this.#deps.disk, suspect)
     } catch (error) {
@@ -554,24 +557,18 @@ export class SegmentLog {
   async #sealSuspects(): Promise<void> {
     const { store, disk, clock } = this.#deps
     if (clock.monotonicMs() < this.#suspectsNotBeforeMs && !this.#closing) return
-    for (let suspect = this.#suspects[0]; suspect !== undefined; suspect = this.#suspects[0]) {
+    for (const leftover of this.#suspects.slice()) {
       try {
-        await sealDurablePart(disk, suspect)
-        if (suspect.file.durable.lines > 0) {
-          await publishSegment(
-            store,
-            this.#options.venue,
-            suspect.file.path,
-            suspect.file.label,
-            this.#stop.signal,
-          )
+        await sealDurablePart(disk, leftover)
+        const { durableLines, label, path } = leftover.file
+        if (durableLines > 0) {
+          await publishSegment(store, this.#options.venue, path, label, this.#stop.signal)
           this.stats.segmentsSealed++
         }
-        this.#suspects.shift()
+        this.#suspects.splice(this.#suspects.indexOf(leftover), 1)
       } catch (error) {
         this.#suspectsNotBeforeMs = clock.monotonicMs() + retrySuspectsMs
         this.#report(error)
-        return
       }
     }
   }

@@ -11,6 +11,8 @@ import { systemCode } from '../core/errors.ts'
 export interface DiskFile {
   /** Bytes taken, which may be fewer than given (a full disk takes part without an error). */
   write(bytes: Uint8Array, from: number, length: number): Promise<number>
+  /** The same for several pieces in one call. */
+  writev(pieces: readonly Uint8Array[]): Promise<number>
   datasync(): Promise<void>
   truncate(sizeBytes: number): Promise<void>
   close(): Promise<void>
@@ -42,6 +44,10 @@ class RealFile implements DiskFile {
 
   async write(bytes: Uint8Array, from: number, length: number): Promise<number> {
     return (await this.#handle.write(bytes, from, length)).bytesWritten
+  }
+
+  async writev(pieces: readonly Uint8Array[]): Promise<number> {
+    return (await this.#handle.writev(pieces)).bytesWritten
   }
 
   async datasync(): Promise<void> {
@@ -102,4 +108,25 @@ export async function writeAll(
 export async function syncNames(disk: Disk, folder: string, above: string): Promise<void> {
   for (let path = folder; path.length > above.length; path = dirname(path))
     if (!(await disk.syncFolder(dirname(path)))) return
+}
+
+/** What a system call takes at most (IOV_MAX). */
+const piecesMax = 1024
+
+/** Writes all pieces, in order, in as few calls as the disk allows: at full load each call waits a turn of a long event loop. */
+export async function writeAllPieces(file: DiskFile, pieces: readonly Uint8Array[]): Promise<void> {
+  for (let next = 0; next < pieces.length;) {
+    const some = pieces.slice(next, next + piecesMax)
+    let taken = await file.writev(some)
+    for (const piece of some) {
+      if (taken < piece.length) {
+        await writeAll(file, piece, taken)
+        taken = 0
+        next++
+        break
+      }
+      taken -= piece.length
+      next++
+    }
+  }
 }

@@ -158,6 +158,7 @@ const hastyDisk: Disk = {
 function withoutSync(file: DiskFile): DiskFile {
   return {
     write: (bytes, from, length) => file.write(bytes, from, length),
+    writev: (pieces) => file.writev(pieces),
     datasync: async () => undefined,
     truncate: (sizeBytes) => file.truncate(sizeBytes),
     close: () => file.close(),

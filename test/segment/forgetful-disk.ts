@@ -121,6 +121,12 @@ export class ForgetfulDisk implements Disk {
 
   #file(file: DiskFile, inode: Inode): DiskFile {
     return {
+      writev: async (pieces) => {
+        // As one call: what it takes of the pieces is what a write of all of them would.
+        const bytes = Buffer.concat(pieces)
+        const taken = Math.min(bytes.length, this.writeBytesMax)
+        return this.#step('write', inode.path, () => file.write(bytes, 0, taken))
+      },
       write: (bytes, from, length) => {
         const taken = Math.min(length, this.writeBytesMax)
         return this.#step('write', inode.path, () => file.write(bytes, from, taken))

@@ -146,7 +146,8 @@ test('a full disk stops the taking of frames at the limit of the queue, and goes
   assert.ok(log.queuedBytes <= 5_000)
   const refusedAt = log.nextN
   log.appendEvent(BigInt(refusedAt), connection, { recorder_stopped: { reason: 'full' } })
-  for (let i = 0; i < 50; i++) {
+  // Several attempts, each of which takes real turns of the loop.
+  for (let i = 0; i < 50 || recording.troubles.length < 3; i++) {
     await nextTurn()
     recording.clock.advance(100)
   }

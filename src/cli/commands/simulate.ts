@@ -2,11 +2,13 @@
 
 import { formatBytes } from '../../core/bytes.ts'
 import { VaultError } from '../../core/errors.ts'
-import { parseFaultKinds } from '../../simulator/faults.ts'
+import { parseFaultChances, parseFaultKinds } from '../../simulator/faults.ts'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../simulator/simulator.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 
 const progressEveryMs = 1_000
+/** Where no terminal rewrites the line. */
+const plainProgressEveryMs = 5_000
 
 export const command: Command = {
   name: 'simulate',
@@ -27,6 +29,12 @@ export const command: Command = {
       .option('--book-depth <levels>', 'levels a side (default: realistic, BTC-USD in 5 MB)')
       .option('--faults <kinds>', 'all, or kinds with commas between, struck at random')
       .option('--fault-rate <n>', 'random faults a second', '0.2')
+      .option('--fault <kind=chance>', 'strikes each frame with this chance: drop=0.001,reset=0.00001')
+      .option('--message-limit <n>', 'more messages of clients than this in a second are refused')
+      .option(
+        '--account-frames <n>',
+        'frames of a connection the account keeps one by one (default: 10000000)',
+      )
       .option('--seconds <n>', 'stop after so many seconds')
   },
 
@@ -51,6 +59,9 @@ function readOptions(context: CommandContext): SimulatorOptions {
   const { options } = context
   const depth = options['bookDepth']
   const faults = options['faults']
+  const fault = options['fault']
+  const messages = options['messageLimit']
+  const kept = options['accountFrames']
   return {
     port: readNumber('--port', options['port'], 0),
     products: readProducts(String(options['products'])),
@@ -60,6 +71,9 @@ function readOptions(context: CommandContext): SimulatorOptions {
     faultRate: readNumber('--fault-rate', options['faultRate'], 0),
     ...(depth === undefined ? {} : { bookDepth: readNumber('--book-depth', depth, 1) }),
     ...(typeof faults === 'string' ? { faults: parseFaultKinds(faults) } : {}),
+    ...(typeof fault === 'string' ? { faultChances: parseFaultChances(fault) } : {}),
+    ...(messages === undefined ? {} : { messagesPerSecondMax: readNumber('--message-limit', messages, 1) }),
+    ...(kept === undefined ? {} : { accountFramesMax: readNumber('--account-frames', kept, 0) }),
   }
 }
 
@@ -83,17 +97,21 @@ function greeting(simulator: Simulator, isJson: boolean): string {
 
 async function untilStopped(context: CommandContext, simulator: Simulator, untilMs: number): Promise<void> {
   const { clock, output, signal } = context
+  const everyMs = output.isTerminal ? progressEveryMs : plainProgressEveryMs
   let framesBefore = 0
+  let beforeMs = clock.monotonicMs()
   while (!signal.aborted) {
     const leftMs = untilMs - clock.monotonicMs()
     if (leftMs <= 0) return
-    await pause(context, Math.min(leftMs, progressEveryMs))
+    await pause(context, Math.min(leftMs, everyMs))
     const { open, frames } = simulator.totals()
-    if (output.isTerminal)
-      output.err(
-        `\r${open} connections, ${frames - framesBefore} frames/s, ${frames} frames, ${formatBytes(process.memoryUsage().rss)} \u001b[K`,
-      )
+    const nowMs = clock.monotonicMs()
+    const rate = Math.round(((frames - framesBefore) * 1000) / Math.max(1, nowMs - beforeMs))
+    const text = `${open} connections, ${rate} frames/s, ${frames} frames, ${formatBytes(process.memoryUsage().rss)}`
+    if (output.isTerminal) output.err(`\r${text} \u001b[K`)
+    else if (!context.json) output.err(`${text}\n`)
     framesBefore = frames
+    beforeMs = nowMs
   }
 }
 
