@@ -9,6 +9,10 @@ export interface ConnectionAccount {
   readonly closedMs: number | null
   /** Data frames written to the socket, duplicates and frames without a number included. */
   readonly frames: number
+  /** Those of them without a sequence number: errors and garbage. */
+  readonly unnumbered: number
+  /** Numbers sent at least once, as half-open ranges. */
+  readonly delivered: readonly (readonly [from: number, until: number])[]
   /** Numbers that were used up and never sent. */
   readonly skipped: readonly number[]
   /** Numbers sent twice. */
@@ -67,22 +71,33 @@ export class ConnectionLedger {
     grown.set(old)
     return grown
   })
+  readonly #framesMax: number
+  #frames = 0
+  #unnumbered = 0
+  /** One more than the highest number sent. */
+  #until = 0
   #closedMs: number | null = null
   #closeCode: number | null = null
   #cause: string | null = null
 
-  constructor(id: number, clientPort: number, openedMs: number) {
+  /** @param framesMax of further frames neither number nor checksum is kept, they are only counted */
+  constructor(id: number, clientPort: number, openedMs: number, framesMax: number) {
     this.id = id
+    this.#framesMax = framesMax
     this.#clientPort = clientPort
     this.#openedMs = openedMs
   }
 
   get frames(): number {
-    return this.#sequences.count
+    return this.#frames
   }
 
   /** @param sequence -1 for a frame that has none @param crc CRC-32 of the payload */
   sent(sequence: number, crc: number): void {
+    this.#frames++
+    if (sequence < 0) this.#unnumbered++
+    else if (sequence >= this.#until) this.#until = sequence + 1
+    if (this.#sequences.count === this.#framesMax) return
     this.#sequences.push(sequence)
     this.#crcs.push(crc)
   }
@@ -98,6 +113,7 @@ export class ConnectionLedger {
     this.#closedMs ??= nowMs
   }
 
+  /** Of the first `framesMax` frames, as `crcs`. */
   sequences(): Int32Array {
     return this.#sequences.values()
   }
@@ -112,7 +128,9 @@ export class ConnectionLedger {
       clientPort: this.#clientPort,
       openedMs: this.#openedMs,
       closedMs: this.#closedMs,
-      frames: this.frames,
+      frames: this.#frames,
+      unnumbered: this.#unnumbered,
+      delivered: without(this.skipped, this.#until),
       skipped: [...this.skipped],
       duplicated: [...this.duplicated],
       reordered: [...this.reordered],
@@ -120,4 +138,16 @@ export class ConnectionLedger {
       cause: this.#cause,
     }
   }
+}
+
+/** `[0, until)` without the given numbers. */
+function without(skipped: readonly number[], until: number): [from: number, until: number][] {
+  const ranges: [number, number][] = []
+  let from = 0
+  for (const number of [...skipped, until].sort((a, b) => a - b)) {
+    if (number > until) break
+    if (number > from) ranges.push([from, number])
+    from = number + 1
+  }
+  return ranges
 }

@@ -45,14 +45,14 @@ export class CandleSeries {
 
   /** Ten quiet buckets before the first one, oldest first. */
   #invented(before: number): Candle[] {
-    const price = this.#market.product.startTicks
+    const { startTicks: price, sizeUnitsMax } = this.#market.product
     return Array.from({ length: 10 }, (_, i) => ({
       start: before - (10 - i) * bucketSeconds,
       open: price,
       high: price + 12 - i,
       low: price - 3 - i,
       close: price,
-      volume: 20_269_406 * (i + 1),
+      volume: Math.ceil(sizeUnitsMax / 15) * (i + 1),
     }))
   }
 }

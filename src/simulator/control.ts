@@ -23,24 +23,26 @@ const bodyBytesMax = 64 * 1024
 
 export function answer(controls: Controls, request: IncomingMessage, response: ServerResponse): void {
   route(controls, request).then(
-    ([status, text]) => send(response, status, text),
+    ([status, body]) => send(response, status, body),
     (error: unknown) => send(response, 400, JSON.stringify({ error: messageOf(error) })),
   )
 }
 
-function send(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { 'content-type': 'application/json' })
-  response.end(text)
+function send(response: ServerResponse, status: number, body: string | Buffer): void {
+  const type = typeof body === 'string' ? 'application/json' : 'application/octet-stream'
+  response.writeHead(status, { 'content-type': type })
+  response.end(body)
 }
 
-type Answer = readonly [status: number, text: string]
+type Answer = readonly [status: number, body: string | Buffer]
 
 async function route(controls: Controls, request: IncomingMessage): Promise<Answer> {
   const url = new URL(request.url ?? '/', 'http://simulator')
   const path = url.pathname
   if (request.method === 'POST') return change(controls, path, await readBody(request))
   if (path === '/control/account') return [200, JSON.stringify(controls.account())]
-  if (path === '/control/frames') return framesAnswer(controls, Number(url.searchParams.get('connection')))
+  if (path === '/control/frames' || path === '/control/account/frames')
+    return framesAnswer(controls, Number(url.searchParams.get('connection')), path === '/control/frames')
   if (path === productsPath) return [200, productsAnswer(controls.products, url.searchParams)]
   const one = path.startsWith(`${productsPath}/`)
     ? productAnswer(controls.products, decodeURIComponent(path.slice(productsPath.length + 1)))
@@ -69,20 +71,28 @@ async function change(controls: Controls, path: string, body: Record<string, unk
   }
 }
 
-function framesAnswer(controls: Controls, connection: number): Answer {
+/** As JSON, or for many frames as pairs of int32 sequence and uint32 checksum, little-endian. */
+function framesAnswer(controls: Controls, connection: number, isJson: boolean): Answer {
   const ledger = controls.ledgerOf(connection)
   if (ledger === undefined) return [404, '{"error":"NOT_FOUND","error_details":"no such connection"}']
-  return [200, `{"sequences":[${ledger.sequences().join(',')}],"crcs":[${ledger.crcs().join(',')}]}`]
+  const sequences = ledger.sequences()
+  const crcs = ledger.crcs()
+  if (isJson) return [200, `{"sequences":[${sequences.join(',')}],"crcs":[${crcs.join(',')}]}`]
+  const pairs = Buffer.allocUnsafe(sequences.length * 8)
+  for (let i = 0; i < sequences.length; i++)
+    pairs.writeUInt32LE(crcs[i] ?? 0, pairs.writeInt32LE(sequences[i] ?? 0, i * 8))
+  return [200, pairs]
 }
 
 function readFault(body: Record<string, unknown>): Fault {
-  const { kind, ms, code } = body
+  const { kind, ms, code, product } = body
   if (typeof kind !== 'string' || !isFaultKind(kind))
     throw new VaultError('invalid', `fault: ${JSON.stringify(kind)} is no kind of fault`)
   return {
     kind,
     ...(typeof ms === 'number' ? { ms } : {}),
     ...(typeof code === 'number' ? { code } : {}),
+    ...(typeof product === 'string' ? { product } : {}),
   }
 }
 

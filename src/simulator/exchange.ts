@@ -13,9 +13,9 @@ import {
   updateEvent,
 } from './frames.ts'
 import { ProductMarket, type Instant } from './market.ts'
-import { makeProduct, type Product } from './products.ts'
+import { makeProduct, priceText, type Product } from './products.ts'
 import type { Session } from './session.ts'
-import { decimalText, InstantText, instantOf, shiftInstant, toMicros } from './text.ts'
+import { InstantText, instantOf, shiftInstant, toMicros } from './text.ts'
 
 /** Sessions of one product by channel. */
 export interface Listing {
@@ -102,7 +102,7 @@ export class Exchange {
 
   bestOffer(productId: string): string {
     const market = this.#byId.get(productId)?.market
-    return market === undefined ? '1' : decimalText(market.offers.best, market.product.priceDigits)
+    return market === undefined ? '1' : priceText(market.product, market.offers.best)
   }
 
   /** Lets a taker order hit the book. */
@@ -113,8 +113,13 @@ export class Exchange {
     listing.isCandleDue = true
   }
 
-  /** One frame of what changed in the book, for each session that can take it; the others get it later. @returns 0 or 1 */
-  publishBook(listing: Listing, nowMs: number): number {
+  /**
+   * One frame of what changed in the book, for each session that can take it; the others get it later.
+   *
+   * @param copies how often it is sent, each time with a number of its own: sizes are absolute, so repeating changes nothing
+   * @returns frames made for one session
+   */
+  publishBook(listing: Listing, nowMs: number, copies: number): number {
     const { market } = listing
     if (!market.hasChanges) return 0
     const changes = market.takeChanges()
@@ -127,12 +132,11 @@ export class Exchange {
         continue
       }
       const own = lag.join(changes)
-      session.emit(
-        'l2_data',
-        own === changes ? (shared ??= updateEvent(market, own, time)) : updateEvent(market, own, time),
-      )
+      const event =
+        own === changes ? (shared ??= updateEvent(market, own, time)) : updateEvent(market, own, time)
+      for (let i = 0; i < copies; i++) session.emit('l2_data', event)
     }
-    return listing.book.size === 0 ? 0 : 1
+    return listing.book.size === 0 ? 0 : copies
   }
 
   publishTrades(listing: Listing, nowMs: number): number {

@@ -20,12 +20,17 @@ const slotsPerRound = 5
 const roundsPerTradeFlush = 5
 const unconflatedTickMs = 10
 
+/** Above this rate the unconflated feed repeats each book frame: the market itself moves no faster. */
+const movesPerSecondMax = 50_000
+
 /** At most this much lost time is made up for after a pause of the process. */
 const catchUpMsMax = 100
 
 const subscribeWithinMs = 5_000
 const idleCloseMs = 75_000
 const heartbeatMs = 1_000
+/** Heartbeats leave at this part of each second of the backend's uptime, so that their counter is its whole seconds, each once. */
+const heartbeatPhaseMs = 270
 const tickerBatchMs = 5_000
 const candleMs = 1_000
 
@@ -91,12 +96,14 @@ export class Feed {
 
   pause(): void {
     this.#isPaused = true
-    for (const session of this.#exchange.sessions) session.flush()
+    for (const session of this.#exchange.sessions) session.settle()
   }
 
   resume(): void {
     this.#isPaused = false
     this.#budget = 0
+    // The time of the pause is nobody's fault.
+    for (const session of this.#exchange.sessions) session.restartTimes()
   }
 
   #tick(nowMs: number, elapsedMs: number): void {
@@ -134,12 +141,13 @@ export class Feed {
   }
 
   #beat(session: Session, nowMs: number): void {
-    if (session.nextHeartbeatMs === 0)
-      session.nextHeartbeatMs = nowMs + heartbeatMs * (0.4 + 0.5 * this.#random())
-    if (nowMs < session.nextHeartbeatMs) return
-    session.nextHeartbeatMs = Math.max(session.nextHeartbeatMs + heartbeatMs, nowMs)
-    const uptimeSeconds = this.#uptimeAtStart + (nowMs - this.#startMs) / 1000
-    session.emit('heartbeats', heartbeatEvent(this.#exchange.now, uptimeSeconds))
+    const upMs = nowMs - this.#startMs
+    const isFirst = session.nextHeartbeatMs === 0
+    if (!isFirst && upMs < session.nextHeartbeatMs) return
+    session.nextHeartbeatMs =
+      (Math.floor((upMs - heartbeatPhaseMs) / heartbeatMs) + 1) * heartbeatMs + heartbeatPhaseMs
+    if (!isFirst)
+      session.emit('heartbeats', heartbeatEvent(this.#exchange.now, this.#uptimeAtStart + upMs / 1000))
   }
 
   /** Products somebody listens to. */
@@ -160,6 +168,7 @@ export class Feed {
   /** As many small steps as the rate demands, product after product. */
   #advanceFreely(nowMs: number): void {
     if (!this.#canAnyTake(nowMs)) this.#budget = 0
+    const copies = Math.max(1, Math.ceil(this.#options.framesPerSecond / movesPerSecondMax))
     while (this.#budget >= 1 && this.#active.length > 0) {
       this.#next = (this.#next + 1) % this.#active.length
       const listing = this.#active[this.#next]
@@ -167,7 +176,7 @@ export class Feed {
       const isQuiet = listing.book.size === 0
       listing.market.step(1 + Math.trunc(this.#random() * 3))
       if (isQuiet || this.#random() < 0.15) this.#exchange.trade(listing)
-      const made = this.#publish(listing, nowMs)
+      const made = this.#publish(listing, nowMs, copies)
       // A product without frame-making listeners still uses up its turn: the loop must end.
       this.#budget -= Math.max(made, 0.1)
     }
@@ -195,13 +204,15 @@ export class Feed {
     const draw = this.#random()
     listing.market.step(1 + Math.trunc(draw * draw * 14))
     if (this.#random() < 0.25) this.#exchange.trade(listing)
-    this.#budget -= isTradeRound ? this.#publish(listing, nowMs) : this.#exchange.publishBook(listing, nowMs)
+    this.#budget -= isTradeRound
+      ? this.#publish(listing, nowMs, 1)
+      : this.#exchange.publishBook(listing, nowMs, 1)
   }
 
-  #publish(listing: Listing, nowMs: number): number {
+  #publish(listing: Listing, nowMs: number, bookCopies: number): number {
     const exchange = this.#exchange
     return (
-      exchange.publishBook(listing, nowMs) +
+      exchange.publishBook(listing, nowMs, bookCopies) +
       exchange.publishTrades(listing, nowMs) +
       exchange.publishTicker(listing, nowMs)
     )

@@ -1,7 +1,7 @@
 /** The text of the venue's frames, byte for byte in its shape. Pure; everything here is ASCII. */
 
 import type { ProductMarket, Trade, Changes, Instant } from './market.ts'
-import { sizeDigits, type Product } from './products.ts'
+import { priceText, sizeText, type Product } from './products.ts'
 import { decimalText, InstantText } from './text.ts'
 
 export type Channel =
@@ -14,10 +14,12 @@ export type Channel =
   | 'heartbeats'
   | 'subscriptions'
 
-/** @param events the JSON text inside `"events":[…]` */
-export function frameText(channel: string, timestamp: string, sequence: number, events: string): string {
-  return `{"channel":"${channel}","timestamp":"${timestamp}","sequence_num":${sequence},"events":[${events}]}`
+/** A frame up to its events, which frames of several connections share; `frameEnd` follows them. */
+export function frameHead(channel: string, timestamp: string, sequence: number): string {
+  return `{"channel":"${channel}","timestamp":"${timestamp}","sequence_num":${sequence},"events":[`
 }
+
+export const frameEnd = ']}'
 
 /** The only frame without a channel and a sequence number. */
 export function errorText(message: string): string {
@@ -48,7 +50,7 @@ export function updateEvent(market: ProductMarket, changes: Changes, time: Insta
 }
 
 function levelRow(side: string, stamp: string, price: number, size: number, product: Product): string {
-  return `{"side":"${side}","event_time":"${stamp}","price_level":"${decimalText(price, product.priceDigits)}","new_quantity":"${decimalText(size, sizeDigits)}"}`
+  return `{"side":"${side}","event_time":"${stamp}","price_level":"${priceText(product, price)}","new_quantity":"${sizeText(product, size)}"}`
 }
 
 /** @param rows from tradeRows; several products' rows may be joined */
@@ -60,7 +62,7 @@ export function tradesEvent(type: 'snapshot' | 'update', rows: string): string {
 export function tradeRows(product: Product, trades: readonly Trade[]): string {
   let rows = ''
   for (const { id, price, size, time, makerSide } of trades)
-    rows += `${rows === '' ? '' : ','}{"product_id":"${product.id}","trade_id":"${id}","price":"${decimalText(price, product.priceDigits)}","size":"${decimalText(size, sizeDigits)}","time":"${engineText.of(time)}","side":"${makerSide}"}`
+    rows += `${rows === '' ? '' : ','}{"product_id":"${product.id}","trade_id":"${id}","price":"${priceText(product, price)}","size":"${sizeText(product, size)}","time":"${engineText.of(time)}","side":"${makerSide}"}`
   return rows
 }
 
@@ -71,12 +73,12 @@ export function tickerEvent(type: 'snapshot' | 'update', rows: string): string {
 /** `ticker_batch` has no best bid and offer. */
 export function tickerRow(market: ProductMarket, withBest: boolean): string {
   const { product, bids, offers, low, high } = market
-  const price = (ticks: number): string => decimalText(ticks, product.priceDigits)
+  const price = (ticks: number): string => priceText(product, ticks)
   const change = (market.lastTrade.price / product.startTicks - 1) * 100
   const best = withBest
-    ? `,"best_bid":"${price(bids.best)}","best_ask":"${price(offers.best)}","best_bid_quantity":"${decimalText(bids.sizeAt(0), sizeDigits)}","best_ask_quantity":"${decimalText(offers.sizeAt(0), sizeDigits)}"`
+    ? `,"best_bid":"${price(bids.best)}","best_ask":"${price(offers.best)}","best_bid_quantity":"${sizeText(product, bids.sizeAt(0))}","best_ask_quantity":"${sizeText(product, offers.sizeAt(0))}"`
     : ''
-  return `{"type":"ticker","product_id":"${product.id}","price":"${price(market.lastTrade.price)}","volume_24_h":"${decimalText(market.volume, sizeDigits)}","low_24_h":"${price(low)}","high_24_h":"${price(high)}","low_52_w":"${price(Math.trunc(product.startTicks * 0.6))}","high_52_w":"${price(product.startTicks * 2)}","price_percent_chg_24_h":"${signedText(change)}"${best}}`
+  return `{"type":"ticker","product_id":"${product.id}","price":"${price(market.lastTrade.price)}","volume_24_h":"${sizeText(product, market.volume)}","low_24_h":"${price(low)}","high_24_h":"${price(high)}","low_52_w":"${price(Math.trunc(product.startTicks * 0.6))}","high_52_w":"${price(product.startTicks * 2)}","price_percent_chg_24_h":"${signedText(change)}"${best}}`
 }
 
 /** Fourteen decimals and a sign, trimmed; never an exponent. */
@@ -103,19 +105,19 @@ export function candlesEvent(
   product: Product,
   candles: readonly Candle[],
 ): string {
-  const price = (ticks: number): string => decimalText(ticks, product.priceDigits)
+  const price = (ticks: number): string => priceText(product, ticks)
   const rows = candles.map(
     (each) =>
-      `{"start":"${each.start}","high":"${price(each.high)}","low":"${price(each.low)}","open":"${price(each.open)}","close":"${price(each.close)}","volume":"${decimalText(each.volume, sizeDigits)}","product_id":"${product.id}"}`,
+      `{"start":"${each.start}","high":"${price(each.high)}","low":"${price(each.low)}","open":"${price(each.open)}","close":"${price(each.close)}","volume":"${sizeText(product, each.volume)}","product_id":"${product.id}"}`,
   )
   return `{"type":"${type}","candles":[${rows.join(',')}]}`
 }
 
 export function statusEvent(products: readonly Product[]): string {
-  const rows = products.map(
-    ({ id, base, quote, priceDigits }) =>
-      `{"product_type":"SPOT","id":"${id}","base_currency":"${base}","quote_currency":"${quote}","base_increment":"0.00000001","quote_increment":"${decimalText(1, priceDigits)}","display_name":"${base}/${quote}","status":"online","status_message":"","min_market_funds":"1"}`,
-  )
+  const rows = products.map((product) => {
+    const { id, type, base, quote } = product
+    return `{"product_type":"${type}","id":"${id}","base_currency":"${base}","quote_currency":"${quote}","base_increment":"${sizeText(product, 1)}","quote_increment":"${priceText(product, 1)}","display_name":"${base}/${quote}","status":"online","status_message":"","min_market_funds":"1"}`
+  })
   return `{"type":"snapshot","products":[${rows.join(',')}]}`
 }
 

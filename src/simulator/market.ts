@@ -21,7 +21,7 @@ export interface Trade {
   readonly id: number
   /** Ticks. */
   readonly price: number
-  /** In 1e-8 of the base. */
+  /** In units of the product's last decimal of a size. */
   readonly size: number
   readonly time: Instant
   /** The side of the resting order. */
@@ -39,8 +39,6 @@ export const tradesKept = 4096
 
 /** Levels a side never falls below, so that there is always a best price. */
 const levelsMin = 5
-
-const lotsPerUnit = 100_000_000
 
 export class ProductMarket {
   readonly product: Product
@@ -60,7 +58,7 @@ export class ProductMarket {
     this.product = product
     this.#random = forkRandom(seed, `market ${product.id}`)
     this.#lastTradeId = 1_000_000 + Math.trunc(this.#random() * 900_000_000)
-    this.#volume = Math.trunc(this.#random() * 4000 * lotsPerUnit)
+    this.#volume = Math.trunc(this.#random() * 1300 * product.sizeUnitsMax)
     this.#low = Math.trunc(product.startTicks * 0.98)
     this.#high = Math.ceil(product.startTicks * 1.02)
     const spread = 1 + Math.trunc(this.#random() * 3)
@@ -79,7 +77,7 @@ export class ProductMarket {
     return trade
   }
 
-  /** Of the last day, in 1e-8 of the base. */
+  /** Of the last day, in the units of a size. */
   get volume(): number {
     return this.#volume
   }
@@ -127,8 +125,8 @@ export class ProductMarket {
 
   /** What changed since the last call; the sizes are those of the book now. */
   takeChanges(): Changes {
-    const bids = sortedOnce(this.#changedBids).toReversed()
-    const offers = sortedOnce(this.#changedOffers)
+    const bids = sortedOnce(this.#changedBids, -1)
+    const offers = sortedOnce(this.#changedOffers, 1)
     this.#changedBids = []
     this.#changedOffers = []
     return { bids, offers }
@@ -192,18 +190,24 @@ export class ProductMarket {
 
   /** Mostly small, sometimes large, now and then a round number: the lengths of text vary as they do live. */
   #size(): number {
+    const { sizeUnitsMax } = this.product
     const draw = this.#random()
-    const size = Math.trunc(draw * draw * draw * 3 * lotsPerUnit) + 1
-    return draw < 0.9 ? size : Math.ceil(size / 10_000_000) * 10_000_000
+    const size = Math.trunc(draw * draw * draw * sizeUnitsMax) + 1
+    return draw < 0.9 ? size : Math.ceil((size * 30) / sizeUnitsMax) * (sizeUnitsMax / 30)
   }
 }
 
-function sortedOnce(prices: number[]): number[] {
-  if (prices.length < 2) return prices
-  prices.sort(ascending)
-  return prices.filter((price, i) => price !== prices[i - 1])
-}
-
-function ascending(a: number, b: number): number {
-  return a - b
+/** In place, each price once. By insertion: a frame has a handful of changes. */
+function sortedOnce(prices: number[], direction: 1 | -1): number[] {
+  let count = 0
+  for (const price of prices) {
+    let at = count
+    while (at > 0 && ((prices[at - 1] ?? 0) - price) * direction > 0) at--
+    if (at > 0 && prices[at - 1] === price) continue
+    for (let i = count; i > at; i--) prices[i] = prices[i - 1] ?? 0
+    prices[at] = price
+    count++
+  }
+  prices.length = count
+  return prices
 }

@@ -25,10 +25,38 @@ interface Request {
   readonly productIds: readonly string[] | undefined
 }
 
-/** Queues the work of one client message; the feed does it piece by piece. */
-export function acceptMessage(exchange: Exchange, session: Session, message: string): void {
-  const request = readRequest(message)
-  if (request === null) session.work.push(refuse(session, 'failure to subscribe'))
+/** At most so many messages in any second, of all connections together, as they come from one address. */
+export class MessageLimit {
+  readonly #perSecond: number
+  /** Of the last second, oldest first. */
+  readonly #timesMs: number[] = []
+
+  constructor(perSecond: number) {
+    this.#perSecond = perSecond
+  }
+
+  take(nowMs: number): boolean {
+    while ((this.#timesMs[0] ?? nowMs) <= nowMs - 1000) this.#timesMs.shift()
+    if (this.#timesMs.length >= this.#perSecond) return false
+    this.#timesMs.push(nowMs)
+    return true
+  }
+}
+
+/**
+ * Queues the work of one client message; the feed does it piece by piece.
+ *
+ * @param isWithinLimit false: refused unread. What the venue answers then is not documented; an error frame is assumed
+ */
+export function acceptMessage(
+  exchange: Exchange,
+  session: Session,
+  message: string,
+  isWithinLimit: boolean,
+): void {
+  const request = isWithinLimit ? readRequest(message) : null
+  if (!isWithinLimit) session.work.push(refuse(session, 'rate limit exceeded'))
+  else if (request === null) session.work.push(refuse(session, 'failure to subscribe'))
   else if (!channels.has(request.channel)) session.work.push(refuse(session, 'authentication failure'))
   else if (request.type === 'subscribe') session.work.push(subscribe(exchange, session, request))
   else session.work.push(unsubscribe(exchange, session, request))
@@ -58,7 +86,8 @@ function* refuse(session: Session, message: string): Generator<void> {
 function* subscribe(exchange: Exchange, session: Session, request: Request): Generator<void> {
   const { channel } = request
   const wanted = new Set(request.productIds ?? exchange.products.map((product) => product.id))
-  if (session.takeFault('missing_product')) wanted.delete([...wanted].at(-1) ?? '')
+  const missing = session.takeFault('missing_product')
+  if (missing !== undefined) wanted.delete(missing.product ?? [...wanted].at(-1) ?? '')
   const subscribed = session.subscribed(channel)
   if (channel === 'level2' && new Set([...subscribed, ...wanted]).size > bookProductsMax) {
     session.emitError('too many L2 streams requested in a single session')

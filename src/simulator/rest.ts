@@ -1,17 +1,15 @@
 /** The venue's public product list, as its REST interface answers. Pure. */
 
-import type { Product } from './products.ts'
-import { decimalText } from './text.ts'
+import { priceText, sizeText, type Product } from './products.ts'
 
 export const productsPath = '/api/v3/brokerage/market/products'
 
-/** All products, `BTC-USDC` among them as an alias of `BTC-USD`, cut to a page. */
+/** Listed and traded no more. */
+const offlineId = 'OFF-USD'
+
+/** All products, `BTC-USDC` among them as an alias of `BTC-USD` and one that is offline, cut to a page. */
 export function productsAnswer(products: readonly Product[], query: URLSearchParams): string {
-  const rows = products.flatMap((product) =>
-    product.id === 'BTC-USD'
-      ? [productRow(product, product.id, ''), productRow(product, 'BTC-USDC', product.id)]
-      : [productRow(product, product.id, '')],
-  )
+  const rows = rowsOf(products)
   const wanted = query.getAll('product_ids')
   const type = query.get('product_type')
   const found = rows.filter(
@@ -30,25 +28,72 @@ export function productsAnswer(products: readonly Product[], query: URLSearchPar
 
 /** One product, or undefined for an id that is not listed. */
 export function productAnswer(products: readonly Product[], id: string): string | undefined {
-  const product = products.find((each) => each.id === id)
-  return product === undefined ? undefined : JSON.stringify(productRow(product, id, ''))
+  const row = rowsOf(products).find((each) => each.product_id === id)
+  return row === undefined ? undefined : JSON.stringify(row)
 }
 
-function productRow(product: Product, id: string, alias: string): ProductRow {
-  const { base, priceDigits, startTicks } = product
-  const increment = decimalText(1, priceDigits)
-  const quote = id.slice(id.lastIndexOf('-') + 1)
+function rowsOf(products: readonly Product[]): ProductRow[] {
+  const rows = products.flatMap((product) => {
+    const { id, quote } = product
+    if (product.type === 'FUTURE') return [futureRow(product)]
+    return id === 'BTC-USD'
+      ? [productRow(product, id, quote, ''), productRow(product, 'BTC-USDC', 'USDC', id)]
+      : [productRow(product, id, quote, '')]
+  })
+  const [first] = rows
+  return first === undefined ? [] : [...rows, offlineRow(first)]
+}
+
+function offlineRow(model: ProductRow): ProductRow {
+  return {
+    ...model,
+    product_id: offlineId,
+    status: 'delisted',
+    trading_disabled: true,
+    is_disabled: true,
+    alias_to: [],
+    price: '',
+    price_percentage_change_24h: '',
+    volume_24h: '',
+  }
+}
+
+/** A contract's status is empty while it trades, and its tick is the price increment. */
+function futureRow(product: Product): ProductRow {
+  return {
+    ...productRow(product, product.id, product.quote, ''),
+    quote_increment: '0.01',
+    base_currency_id: '',
+    status: '',
+    product_type: 'FUTURE',
+    product_venue: 'FCM',
+    future_product_details: {
+      venue: 'cde',
+      contract_code: product.base,
+      contract_expiry: '2030-12-20T16:00:00Z',
+      contract_size: '0.01',
+      contract_root_unit: 'BTC',
+      group_description: 'Bitcoin perp style futures',
+      contract_expiry_timezone: 'Europe/London',
+      group_short_description: 'BTC perp',
+    },
+  }
+}
+
+function productRow(product: Product, id: string, quote: string, alias: string): ProductRow {
+  const { base, startTicks } = product
+  const increment = priceText(product, 1)
   return {
     product_id: id,
-    price: decimalText(startTicks, priceDigits),
+    price: priceText(product, startTicks),
     price_percentage_change_24h: '1.21471769193719',
     volume_24h: '3974.98800786',
-    base_increment: '0.00000001',
+    base_increment: sizeText(product, 1),
     quote_increment: increment,
     price_increment: increment,
     quote_min_size: '1',
     quote_max_size: '150000000',
-    base_min_size: '0.00000001',
+    base_min_size: sizeText(product, 1),
     base_max_size: '3400',
     base_name: base,
     quote_name: quote,

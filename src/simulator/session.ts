@@ -2,17 +2,9 @@
 
 import type { Clock } from '../core/clock.ts'
 import type { ConnectionLedger } from './account.ts'
-import {
-  distort,
-  extraMessage,
-  fits,
-  isContent,
-  isDelivery,
-  isExtra,
-  type Fault,
-  type FaultKind,
-} from './faults.ts'
-import { errorText, frameText } from './frames.ts'
+import { distort, extraMessage, fits } from './distort.ts'
+import { isContent, isDelivery, isExtra, type Fault, type FaultKind } from './faults.ts'
+import { errorText, frameEnd, frameHead } from './frames.ts'
 import type { Changes } from './market.ts'
 import { opcodes, type FrameSink } from './wire.ts'
 
@@ -51,6 +43,8 @@ export interface Line {
   isOpen(): boolean
   close(code: number): void
   reset(): void
+  /** A TCP reset once the system has taken all that was written. */
+  resetWhenSent(): void
   hangUp(): void
 }
 
@@ -62,10 +56,12 @@ export interface SessionParts {
   /** The send time of the next frame, as text. */
   readonly stamp: () => string
   readonly bestOffer: (productId: string) => string
+  /** The fault that chance has for the next frame; absent where no chance is at work. */
+  readonly draw?: (() => Fault | null) | undefined
 }
 
 export class Session {
-  readonly openedMs: number
+  openedMs: number
   /** By the name a client subscribes with. */
   readonly subscriptions = new Map<string, Set<string>>()
   readonly lags = new Map<string, ProductLag>()
@@ -116,6 +112,12 @@ export class Session {
     return nowMs - this.#movedMs
   }
 
+  /** Time limits count from now. */
+  restartTimes(): void {
+    this.openedMs = this.#parts.clock.monotonicMs()
+    this.#movedMs = this.openedMs
+  }
+
   subscribed(channel: string): Set<string> {
     const known = this.subscriptions.get(channel)
     if (known !== undefined) return known
@@ -132,16 +134,27 @@ export class Session {
     return fresh
   }
 
-  /** A numbered frame. */
+  /** A numbered frame. Nothing, and no number used, once the session has ended. */
   emit(channel: string, events: string): void {
+    const fault = this.#parts.draw?.()
+    if (fault) this.strike(fault)
+    if (this.#isEnded) return
     const sequence = this.#sequence++
-    const text = frameText(channel, this.#parts.stamp(), sequence, events)
-    if (this.#faults.length === 0 && this.#held === null) this.#send(text, sequence)
-    else this.#emitFaulty(channel, text, sequence)
+    const head = frameHead(channel, this.#parts.stamp(), sequence)
+    if (this.#faults.length > 0 || this.#held !== null)
+      this.#emitFaulty(channel, head + events + frameEnd, sequence)
+    else this.ledger.sent(sequence, this.#parts.sink.joined(head, events, frameEnd))
   }
 
   emitError(message: string): void {
-    this.#send(errorText(message), -1)
+    if (!this.#isEnded) this.#send(errorText(message), -1)
+  }
+
+  /** Sends a frame that a reorder holds back, in its place after all, and everything else made so far. */
+  settle(): void {
+    if (this.#held !== null && !this.#isEnded) this.#send(this.#held.text, this.#held.sequence)
+    this.#held = null
+    this.flush()
   }
 
   flush(): void {
@@ -149,10 +162,8 @@ export class Session {
   }
 
   /** Takes the first pending fault of the kind. */
-  takeFault(kind: FaultKind): boolean {
-    const index = this.#faults.findIndex((fault) => fault.kind === kind)
-    if (index >= 0) this.#faults.splice(index, 1)
-    return index >= 0
+  takeFault(kind: FaultKind): Fault | undefined {
+    return this.#takeWhere((fault) => fault.kind === kind)
   }
 
   hasFault(kind: FaultKind): boolean {
@@ -164,15 +175,20 @@ export class Session {
     if (fault.kind === 'silence') this.#silentUntilMs = this.#parts.clock.monotonicMs() + (fault.ms ?? 10_000)
     else if (fault.kind === 'reset') this.end('reset', null)
     else if (fault.kind === 'close') this.end('close', fault.code ?? 1001)
-    else this.#faults.push(fault)
+    else if (fault.kind === 'slow_consumer') this.end('slow_consumer', 1008)
+    else if (fault.kind === 'error_close') {
+      this.emitError('internal error')
+      this.end('error_close', fault.code ?? 1011)
+    } else this.#faults.push(fault)
   }
 
   /** Sends the garbage and the extra frames that are pending. */
   strikeExtras(): void {
     if (this.#faults.length === 0) return
-    for (let fault = this.#takeWhere(isExtra); fault !== undefined; fault = this.#takeWhere(isExtra)) {
-      if (!isExtra(fault.kind)) continue
-      const message = extraMessage(fault.kind)
+    const take = (): Fault | undefined => this.#takeWhere(({ kind }) => isExtra(kind))
+    for (let fault = take(); fault !== undefined; fault = take()) {
+      if (!isExtra(fault.kind) || this.#isEnded) continue
+      const message = extraMessage(fault.kind, fault.product)
       if (message.numbered) this.emit(message.channel, message.events)
       else {
         const opcode = message.isBinary ? opcodes.binary : opcodes.text
@@ -188,7 +204,8 @@ export class Session {
     this.#parts.sink.flush()
     this.#forgetHeld()
     this.ledger.ending(cause, code)
-    if (code === null) this.#parts.line.reset()
+    if (cause === 'half_frame') this.#parts.line.resetWhenSent()
+    else if (code === null) this.#parts.line.reset()
     else if (code === 1006) this.#parts.line.hangUp()
     else this.#parts.line.close(code)
   }
@@ -211,22 +228,33 @@ export class Session {
   }
 
   #emitFaulty(channel: string, plain: string, sequence: number): void {
-    const content = this.#takeWhere((kind) => isContent(kind) && fits(kind, channel))
+    const isHere = ({ product }: Fault): boolean => product === undefined || plain.includes(`"${product}"`)
+    const content = this.#takeWhere(
+      (fault) => isContent(fault.kind) && fits(fault.kind, channel) && isHere(fault),
+    )
     const text =
       content !== undefined && isContent(content.kind)
         ? distort(content.kind, plain, this.#parts.bestOffer)
         : plain
-    const delivery = this.#held === null ? this.#takeWhere(isDelivery)?.kind : undefined
+    const isDue = (fault: Fault): boolean => isDelivery(fault.kind) && isHere(fault)
+    const delivery = this.#held === null ? this.#takeWhere(isDue)?.kind : undefined
     if (delivery === 'drop') this.ledger.skipped.push(sequence)
     else if (delivery === 'reorder') this.#held = { text, sequence }
     else if (delivery === 'fragment')
       this.ledger.sent(sequence, this.#parts.sink.message(opcodes.text, Buffer.from(text, 'latin1'), 4))
+    else if (delivery === 'half_frame') this.#breakOff(text, sequence)
     else this.#send(text, sequence)
     if (delivery === 'duplicate') {
       this.#send(text, sequence)
       this.ledger.duplicated.push(sequence)
     }
     if (delivery === undefined) this.#release()
+  }
+
+  #breakOff(text: string, sequence: number): void {
+    this.ledger.skipped.push(sequence)
+    this.#parts.sink.half(text)
+    this.end('half_frame', null)
   }
 
   /** A reordered frame goes out behind its successor. */
@@ -238,8 +266,8 @@ export class Session {
     this.ledger.reordered.push(held.sequence)
   }
 
-  #takeWhere(fitting: (kind: FaultKind) => boolean): Fault | undefined {
-    const index = this.#faults.findIndex((fault) => fitting(fault.kind))
+  #takeWhere(isWanted: (fault: Fault) => boolean): Fault | undefined {
+    const index = this.#faults.findIndex(isWanted)
     return index < 0 ? undefined : this.#faults.splice(index, 1)[0]
   }
 }

@@ -10,10 +10,10 @@ import { forkRandom } from '../core/random.ts'
 import { ConnectionLedger, type Account } from './account.ts'
 import { answer } from './control.ts'
 import { Exchange } from './exchange.ts'
-import { closeCodes, faultKinds, type Fault, type FaultKind } from './faults.ts'
+import { closeCodes, faultKinds, type Fault, type FaultChance, type FaultKind } from './faults.ts'
 import { Feed } from './feed.ts'
 import { makeProduct, makeProducts } from './products.ts'
-import { acceptMessage } from './requests.ts'
+import { acceptMessage, MessageLimit } from './requests.ts'
 import { Session } from './session.ts'
 import { FrameSink, unsentBytesMax } from './wire.ts'
 
@@ -33,6 +33,12 @@ export interface SimulatorOptions {
   readonly faults?: 'all' | readonly FaultKind[]
   /** Random faults a second; 0.2 by default. */
   readonly faultRate?: number
+  /** Kinds that strike each frame of each connection with a chance of their own. */
+  readonly faultChances?: readonly FaultChance[]
+  /** More messages than this in a second, over all connections, are answered with an error; no limit by default. */
+  readonly messagesPerSecondMax?: number
+  /** Frames of a connection whose number and checksum the account keeps, 8 bytes each; 10 million by default. */
+  readonly accountFramesMax?: number
   /** Above this many unsent bytes a client gets nothing new until it has read; 64 MiB by default. */
   readonly unsentBytesMax?: number
 }
@@ -42,6 +48,7 @@ const drainMsMax = 30_000
 /** What clients get to read the rest after a close, in milliseconds. */
 const lingerMs = 500
 const clientMessageBytesMax = 1024 * 1024
+const accountFramesMax = 10_000_000
 
 /** @throws VaultError `unavailable` when the port is taken */
 export async function startSimulator(options: SimulatorOptions, deps: { clock: Clock }): Promise<Simulator> {
@@ -78,6 +85,7 @@ export class Simulator {
   readonly #upgraded = new Set<Duplex>()
   /** Faults for the next connection. */
   readonly #waiting: Fault[] = []
+  readonly #messages: MessageLimit
   #refuseUntilMs = 0
   #refuseStatus = 503
   #isClosing = false
@@ -88,6 +96,7 @@ export class Simulator {
     this.#clock = clock
     this.#options = options
     this.#random = forkRandom(options.seed, 'faults')
+    this.#messages = new MessageLimit(options.messagesPerSecondMax ?? Number.POSITIVE_INFINITY)
     const depth = options.bookDepth ?? 'realistic'
     const products =
       typeof options.products === 'number'
@@ -217,7 +226,13 @@ export class Simulator {
 
   #open(ws: WebSocket, socket: Duplex): void {
     const port = socket instanceof Socket ? (socket.remotePort ?? 0) : 0
-    const ledger = new ConnectionLedger(this.#ledgers.length + 1, port, this.#clock.nowMs())
+    const ledger = new ConnectionLedger(
+      this.#ledgers.length + 1,
+      port,
+      this.#clock.nowMs(),
+      this.#options.accountFramesMax ?? accountFramesMax,
+    )
+    const reset = (): unknown => (socket instanceof Socket ? socket.resetAndDestroy() : socket.destroy())
     const exchange = this.#exchange
     const session = new Session({
       ledger,
@@ -225,18 +240,23 @@ export class Simulator {
       line: {
         isOpen: () => ws.readyState === ws.OPEN,
         close: (code) => ws.close(code),
-        reset: () => (socket instanceof Socket ? socket.resetAndDestroy() : socket.destroy()),
+        reset,
+        resetWhenSent: () => socket.write('', reset),
         hangUp: () => socket.end(),
       },
       clock: this.#clock,
       stamp: () => exchange.stamp(),
       bestOffer: (productId) => exchange.bestOffer(productId),
+      draw: this.#drawFor(ledger.id),
     })
     this.#ledgers.push(ledger)
     this.#upgraded.add(socket)
     this.#sessions.set(ledger.id, session)
     exchange.sessions.add(session)
-    ws.on('message', (data: Buffer) => acceptMessage(exchange, session, data.toString('utf8')))
+    ws.on('message', (data: Buffer) => {
+      const isWithinLimit = this.#messages.take(this.#clock.monotonicMs())
+      acceptMessage(exchange, session, data.toString('utf8'), isWithinLimit)
+    })
     // The close that follows an error says all there is to say.
     ws.on('error', () => undefined)
     ws.on('close', () => {
@@ -246,6 +266,20 @@ export class Simulator {
       exchange.remove(session)
     })
     for (const fault of this.#waiting.splice(0)) session.strike(fault)
+  }
+
+  /** Each connection draws for itself, so that its faults do not depend on the others'. */
+  #drawFor(connection: number): (() => Fault | null) | undefined {
+    const chances = this.#options.faultChances ?? []
+    if (chances.length === 0) return undefined
+    const random = forkRandom(this.#options.seed, `chances ${connection}`)
+    return () => {
+      let left = random()
+      const hit = chances.find(({ chance }) => (left -= chance) < 0)
+      if (hit?.kind !== 'refuse_connects') return hit ?? null
+      this.inject(hit.kind)
+      return null
+    }
   }
 
   #strikeAtRandom(elapsedMs: number): void {
@@ -258,7 +292,7 @@ export class Simulator {
     const id = ids[Math.trunc(this.#random() * ids.length)]
     const code = closeCodes[Math.trunc(this.#random() * closeCodes.length)]
     if (kind === undefined || id === undefined) return
-    if (kind === 'close' && code !== undefined) this.inject({ kind, code }, id)
+    if ((kind === 'close' || kind === 'error_close') && code !== undefined) this.inject({ kind, code }, id)
     else if (kind === 'refuse_connects') this.inject({ kind, code: this.#random() < 0.5 ? 503 : 429 })
     else this.inject(kind, id)
   }

@@ -12,14 +12,13 @@ export function decimalText(value: number, digits: number): string {
   return fraction === 0 ? String(whole) : `${whole}.${fractionText(fraction, digits)}`
 }
 
+/** @param fraction not 0 */
 function fractionText(fraction: number, digits: number): string {
-  let rest = fraction
-  let width = digits
-  while (rest % 10 === 0) {
-    rest /= 10
-    width--
-  }
-  return String(rest).padStart(width, '0')
+  // The leading 1 keeps the zeros behind the point; it is cut off again.
+  const text = String(fraction + (powers[digits] ?? 1))
+  let end = text.length
+  while (text.charCodeAt(end - 1) === 0x30) end--
+  return text.slice(1, end)
 }
 
 /** Prints instants; remembers the last second, which most calls share. */

@@ -42,14 +42,24 @@ export class FrameSink {
 
   /** A text frame. @param text ASCII only @returns CRC-32 of the payload */
   text(text: string): number {
-    const size = text.length
-    this.#reserve(headerBytesMax + size)
-    this.#header(0x80 | opcodes.text, size)
-    const start = this.#fill
-    this.#batch.write(text, start, size, 'latin1')
-    this.#fill += size
-    this.#bytesMade += size
-    return crc32(this.#batch.subarray(start, start + size))
+    const start = this.#begin(text.length)
+    this.#put(text)
+    return crc32(this.#batch.subarray(start, this.#fill))
+  }
+
+  /** A text frame in three parts, the middle one shared with other frames: joining the strings first would copy it once more. */
+  joined(head: string, middle: string, end: string): number {
+    const start = this.#begin(head.length + middle.length + end.length)
+    this.#put(head)
+    this.#put(middle)
+    this.#put(end)
+    return crc32(this.#batch.subarray(start, this.#fill))
+  }
+
+  /** A text frame's header and the first half of its bytes, after which nothing may follow. */
+  half(text: string): void {
+    this.#begin(text.length)
+    this.#put(text.slice(0, text.length >>> 1))
   }
 
   /** One message in `parts` frames. */
@@ -75,6 +85,18 @@ export class FrameSink {
     this.#batch = this.#batch.subarray(this.#fill)
     this.#fill = 0
     if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(full)
+  }
+
+  /** @returns where the payload goes */
+  #begin(size: number): number {
+    this.#reserve(headerBytesMax + size)
+    this.#header(0x80 | opcodes.text, size)
+    this.#bytesMade += size
+    return this.#fill
+  }
+
+  #put(text: string): void {
+    this.#fill += this.#batch.write(text, this.#fill, text.length, 'latin1')
   }
 
   #reserve(size: number): void {

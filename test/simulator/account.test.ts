@@ -51,6 +51,27 @@ test('the account of a connection equals what its client received', async () => 
   })
 })
 
+test('the account keeps as many numbers and checksums as it may, and counts the rest; large ones come as bytes', async () => {
+  await withSimulator({ accountFramesMax: 30 }, async (simulator) => {
+    const client = await Client.connect(simulator)
+    client.subscribe('ticker')
+    await client.count(100)
+    await simulator.pause()
+    const [account] = simulator.account().connections
+    const answer = await fetch(`${simulator.controlUrl}/account/frames?connection=1`)
+    const bytes = Buffer.from(await answer.arrayBuffer())
+    assert.deepEqual(
+      Array.from({ length: bytes.length / 8 }, (_, i) => ({
+        sequence: bytes.readInt32LE(i * 8),
+        crc: bytes.readUInt32LE(i * 8 + 4),
+      })),
+      client.frames.slice(0, 30).map((frame) => ({ sequence: sequenceOf(frame), crc: frame.crc })),
+    )
+    assert.ok(account !== undefined && account.frames >= 100)
+    assert.deepEqual(account.delivered, [[0, account.frames]])
+  })
+})
+
 test('a client that stops reading is given no more than its buffer holds, and its stream stays whole', async () => {
   await withSimulator(
     { products: ['BTC-USD'], framesPerSecond: 1000, bookDepth: 5000, unsentBytesMax: 1_000_000 },

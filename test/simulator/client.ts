@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { crc32 } from 'node:zlib'
 import { WebSocket } from 'ws'
 import { systemClock } from '../../src/cli/system-clock.ts'
+import type { Clock } from '../../src/core/clock.ts'
 import { startSimulator, type Simulator, type SimulatorOptions } from '../../src/simulator/simulator.ts'
 
 export interface ReceivedFrame {
@@ -99,9 +100,10 @@ export class Client {
 export async function withSimulator(
   options: Partial<SimulatorOptions>,
   use: (simulator: Simulator) => Promise<void>,
+  clock: Clock = systemClock,
 ): Promise<void> {
   const defaults = { products: 3, framesPerSecond: 2000, unconflated: true, seed: 7, bookDepth: 40 }
-  const simulator = await startSimulator({ ...defaults, ...options }, { clock: systemClock })
+  const simulator = await startSimulator({ ...defaults, ...options }, { clock })
   try {
     await use(simulator)
   } finally {

@@ -33,12 +33,16 @@ test('the first line has the addresses, which serve until the command is stopped
     stop.abort()
   })
   assert.equal(await command.run(context), 0)
-  assert.equal(count, 3)
+  // The two, BTC-USDC as an alias, and one that is offline.
+  assert.equal(count, 4)
 })
 
 test('an unknown fault and a number that is none are usage errors', async () => {
   const wrong: readonly Record<string, string>[] = [
     { faults: 'drop,oops' },
+    { fault: 'oops=0.1' },
+    { fault: 'drop' },
+    { fault: 'drop=2' },
     { rate: 'fast' },
     { products: '0' },
   ]

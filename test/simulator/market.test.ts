@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { BookSide } from '../../src/simulator/book-side.ts'
 import { snapshotEvent, tradeRows, updateEvent } from '../../src/simulator/frames.ts'
 import { ProductMarket } from '../../src/simulator/market.ts'
 import { makeProduct } from '../../src/simulator/products.ts'
@@ -32,6 +33,28 @@ test('the BTC-USD snapshot is about 5 MB as on the venue', () => {
   const size = snapshotEvent(market, now).length
   assert.ok(size > 4_500_000 && size < 5_500_000, `${size} bytes`)
 })
+
+test('a trade takes its size from the best level it names', () => {
+  const market = new ProductMarket(makeProduct('ETH-USD', 2, 50), 2, now)
+  for (let i = 0; i < 500; i++) {
+    market.step(2)
+    const sides = { BUY: market.bids, SELL: market.offers }
+    const before = new Map([...levelsOf(sides.BUY), ...levelsOf(sides.SELL)])
+    const bests = { BUY: market.bids.best, SELL: market.offers.best }
+    const from = market.lastTradeId + 1
+    market.trade(now)
+    const fills = market.tradesFrom(from).toReversed()
+    const [first] = fills
+    assert.ok(first !== undefined && first.price === bests[first.makerSide])
+    for (const { price, size } of fills) before.set(price, (before.get(price) ?? 0) - size)
+    for (const [price, size] of before)
+      assert.equal(market.bids.sizeOf(price) + market.offers.sizeOf(price), size)
+  }
+})
+
+function levelsOf(side: BookSide): [price: number, size: number][] {
+  return Array.from({ length: side.count }, (_, depth) => [side.priceAt(depth), side.sizeAt(depth)])
+}
 
 test('a long run does not walk off: prices stay within a tenth of the start', () => {
   const product = makeProduct('LTC-USD', 3, 100)

@@ -46,7 +46,7 @@ test('a session starts with snapshots, each acknowledgement comes after its data
 })
 
 test('the 31st level2 product refuses the whole subscribe and leaves earlier ones flowing', async () => {
-  await withSimulator({ products: 40 }, async (simulator) => {
+  await withSimulator({ products: 41 }, async (simulator) => {
     const client = await Client.connect(simulator)
     const ids = (from: number, until: number): string[] =>
       Array.from({ length: until - from }, (_, i) => `SIM${String(from + i).padStart(3, '0')}-USD`)
@@ -113,14 +113,20 @@ class Book {
   }
 }
 
-for (const unconflated of [true, false])
-  test(`a book made from the stream is never crossed after an event and trade ids have no holes, ${unconflated ? 'un' : ''}conflated`, async () => {
-    await withSimulator({ unconflated, framesPerSecond: unconflated ? 4000 : 500 }, async (simulator) => {
+const feeds = [
+  { unconflated: true, framesPerSecond: 4000, frames: 2000 },
+  { unconflated: true, framesPerSecond: 200_000, frames: 4000 },
+  { unconflated: false, framesPerSecond: 500, frames: 80 },
+]
+
+for (const { frames, ...feed } of feeds)
+  test(`a book made from the stream is never crossed after an event and trade ids have no holes, ${feed.unconflated ? 'un' : ''}conflated at ${feed.framesPerSecond}`, async () => {
+    await withSimulator(feed, async (simulator) => {
       const client = await Client.connect(simulator)
       const ids = ['BTC-USD', 'ETH-USD', 'SOL-USD']
       client.subscribe('level2', ids)
       client.subscribe('market_trades', ids)
-      await client.count(unconflated ? 2000 : 80)
+      await client.count(frames)
       const books = new Map(ids.map((id) => [id, new Book()]))
       const lastTrade = new Map<string, number>()
       for (const { channel, events } of client.envelopes)
@@ -143,6 +149,51 @@ for (const unconflated of [true, false])
     })
   })
 
+test('an update prints plain trimmed decimals, bids from the best down, then offers from the best up, with one engine time 25 to 70 ms before', async () => {
+  await withSimulator({ products: 11 }, async (simulator) => {
+    const client = await Client.connect(simulator)
+    client.subscribe('level2')
+    client.subscribe('market_trades')
+    client.subscribe('ticker')
+    await client.count(1500)
+    const decimal = /^(0|[1-9]\d*)(\.\d*[1-9])?$/
+    const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,8}[1-9])?Z$/
+    for (const { timestamp, events } of client.envelopes) {
+      assert.match(String(timestamp), instant)
+      for (const { type, updates, trades } of events) {
+        for (const trade of (trades ?? []) as Record<string, string>[]) {
+          assert.match(trade['price'] ?? '', decimal)
+          assert.match(trade['size'] ?? '', decimal)
+          assert.match(trade['time'] ?? '', instant)
+        }
+        const rows = (updates ?? []) as (Level & { event_time: string })[]
+        for (const { price_level: price, new_quantity: size } of rows)
+          assert.ok(decimal.test(price) && decimal.test(size), `${price} ${size}`)
+        if (type !== 'update' || rows.length === 0) continue
+        const bids = rows.filter(({ side }) => side === 'bid').map((row) => Number(row.price_level))
+        const offers = rows.filter(({ side }) => side === 'offer').map((row) => Number(row.price_level))
+        assert.deepEqual(
+          rows.map((row) => Number(row.price_level)),
+          [...new Set(bids)].sort((a, b) => b - a).concat([...new Set(offers)].sort((a, b) => a - b)),
+        )
+        const times = new Set(rows.map((row) => row.event_time))
+        const lagMs = Date.parse(String(timestamp)) - Date.parse([...times][0] ?? '')
+        assert.ok(times.size === 1 && lagMs >= 24 && lagMs <= 72, `${[...times].join()} ${lagMs}`)
+      }
+    }
+  })
+})
+
+test('more messages a second than the limit allows are answered with an error and do nothing', async () => {
+  await withSimulator({ messagesPerSecondMax: 3 }, async (simulator) => {
+    const client = await Client.connect(simulator)
+    for (const channel of ['heartbeats', 'ticker', 'status', 'level2']) client.subscribe(channel)
+    await client.find(({ text }) => text === '{"type":"error","message":"rate limit exceeded"}')
+    await client.count(client.frames.length + 20)
+    assert.ok(!client.frames.some(({ text }) => text.includes('l2_data')))
+  })
+})
+
 test('conflation keeps a product to one book frame in 50 ms, whatever rate is asked for', async () => {
   await withSimulator(
     { unconflated: false, framesPerSecond: 100_000, products: ['BTC-USD'] },
@@ -160,6 +211,29 @@ test('conflation keeps a product to one book frame in 50 ms, whatever rate is as
   )
 })
 
+test('a future trades in whole contracts at its tick, and its status in the list is empty', async () => {
+  await withSimulator({ products: 11 }, async (simulator) => {
+    const url = `${simulator.restUrl}/api/v3/brokerage/market/products?product_type=FUTURE`
+    const { products } = (await (await fetch(url)).json()) as { products: Record<string, unknown>[] }
+    assert.deepEqual(
+      products.map((row) => [
+        row['product_id'],
+        row['status'],
+        row['base_increment'],
+        row['price_increment'],
+      ]),
+      [['BIP-20DEC30-CDE', '', '1', '5']],
+    )
+    const client = await Client.connect(simulator)
+    client.subscribe('level2', ['BIP-20DEC30-CDE'])
+    await client.count(20)
+    const rows = client.envelopes.flatMap(({ events }) =>
+      events.flatMap((event) => (event['updates'] ?? []) as Level[]),
+    )
+    assert.ok(rows.every((row) => Number(row.price_level) % 5 === 0 && /^\d+$/.test(row.new_quantity)))
+  })
+})
+
 test('the product list has USDC as an alias and shows a product listed later', async () => {
   await withSimulator({ products: 2 }, async (simulator) => {
     const url = `${simulator.restUrl}/api/v3/brokerage/market/products`
@@ -174,10 +248,15 @@ test('the product list has USDC as an alias and shows a product listed later', a
         ['BTC-USD', ''],
         ['BTC-USDC', 'BTC-USD'],
         ['ETH-USD', ''],
+        ['OFF-USD', ''],
       ],
     )
+    assert.deepEqual(
+      [before.products[3]?.['status'], before.products[3]?.['is_disabled']],
+      ['delisted', true],
+    )
     await fetch(`${simulator.controlUrl}/list`, { method: 'POST', body: '{"product":"NEW-USD"}' })
-    assert.equal((await read()).num_products, 4)
+    assert.equal((await read()).num_products, 5)
     await client.find(({ text }) => text.includes('"id":"NEW-USD"'))
     assert.equal((await fetch(`${url}/NEW-USD`)).status, 200)
     assert.equal((await fetch(`${url}/NOPE-USD`)).status, 404)
