@@ -163,14 +163,21 @@ export class Connection {
     socket.on('upgrade', (response) => this.#stampReads(response.socket))
     socket.on('open', () => this.#opened())
     socket.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
-    socket.on('error', (error) => (this.#error = messageOf(error)))
+    // Without it the library waits half a minute for a farewell from a server that has just broken the protocol.
+    socket.on('error', (error) => {
+      this.#error = messageOf(error)
+      socket.terminate()
+    })
     socket.on('close', (code, reason) => this.#closed(code, reason))
   }
 
-  /** One stamp a read of the socket: its frames arrived together. Comes before the library's own listener. */
+  /**
+   * One stamp a read of the socket: its frames arrived together. Before the library's own listener, and not by `on`, which would
+   * start the flow before that listener is there: frames in one packet with the handshake's answer would be lost.
+   */
   #stampReads(socket: Socket): void {
     this.#localPort = socket.localPort ?? 0
-    socket.on('data', () => {
+    socket.prependListener('data', () => {
       this.#recvNs = this.#deps.receiveClock.now()
       this.#lastFrameMs = this.#deps.clock.monotonicMs()
     })

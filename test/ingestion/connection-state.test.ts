@@ -72,11 +72,12 @@ function words(action: Action): string {
       return `subscribe ${action.channel}(${action.products.join(',')})${action.afterMs === 0 ? '' : ` in ${action.afterMs}`}`
     case 'log': {
       const [kind, body] = Object.entries(action.event)[0] as [string, Record<string, unknown>]
-      return `log ${kind}${body['cause'] === undefined ? '' : ` ${String(body['cause'])}`}`
+      return `log ${kind}${typeof body['cause'] === 'string' ? ` ${body['cause']}` : ''}`
     }
     case 'retry':
       return action.whenQueueIsLow ? 'retry when the queue is low' : 'retry'
-    default:
+    case 'connect':
+    case 'hang_up':
       return action.kind
   }
 }
