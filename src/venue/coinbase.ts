@@ -48,14 +48,46 @@ export const coinbase: Venue = {
 
 const found = { sequence: -1, kind: 'data' as FrameScan['kind'], hasChannel: false }
 
-/** Sequence number and channel stand at the first level in any order; 0.2 µs where they stand before the events, as recorded. */
+/** Sequence number and channel stand at the first level in any order; the recorded order is read straight. */
 function scan(frame: Buffer, into: FrameScan): void {
+  if (scanRecorded(frame, into)) return
   found.sequence = -1
   found.kind = 'data'
   found.hasChannel = false
   walkEnvelope(frame, visit)
   into.sequence = found.sequence
   into.kind = found.kind
+}
+
+const channelHead = Buffer.from('{"channel":"')
+const timestampHead = Buffer.from('","timestamp":"')
+const sequenceHead = Buffer.from('","sequence_num":')
+
+/** `{"channel":"…","timestamp":"…","sequence_num":…`, as every recorded frame without client_id begins; false for any other. */
+function scanRecorded(frame: Buffer, into: FrameScan): boolean {
+  if (!isKey(frame, 0, channelHead)) return false
+  const nameFrom = channelHead.length
+  const nameUntil = plainUntil(frame, nameFrom)
+  if (!isKey(frame, nameUntil, timestampHead)) return false
+  const timeUntil = plainUntil(frame, nameUntil + timestampHead.length)
+  if (!isKey(frame, timeUntil, sequenceHead)) return false
+  const digitsFrom = timeUntil + sequenceHead.length
+  let at = digitsFrom
+  while (frame[at]! >= 0x30 && frame[at]! <= 0x39) at++
+  if (frame[at] !== 0x2c || at === digitsFrom) return false
+  into.sequence = readSequence(frame, digitsFrom, at)
+  into.kind = kindOf(frame, nameFrom, nameUntil)
+  return into.sequence >= 0
+}
+
+/** End of a run of characters that need no escape in JSON: letters, digits and what instants and names have between them. */
+function plainUntil(bytes: Buffer, at: number): number {
+  for (;;) {
+    const byte = bytes[at]!
+    const isPlain = byte >= 0x2d && byte <= 0x7a && byte !== 0x5c
+    if (!isPlain) return at
+    at++
+  }
 }
 
 function visit(
