@@ -354,9 +354,10 @@ test(
 
 test('a product the venue does not have stops the start, with the nearest one', patience, async (t) => {
   await withSimulator({}, async (simulator) => {
-    const { running } = await record(t, simulator, { products: ['BTC-USD', 'ETH-UDS'] })
+    const { log, running } = await record(t, simulator, { products: ['BTC-USD', 'ETH-UDS'] })
     await assert.rejects(running, { kind: 'config', message: /no "ETH-UDS" \(did you mean "ETH-USD"\?\)/ })
     assert.equal(simulator.account().connections.length, 0)
+    await log.close()
   })
 })
 
