@@ -12,18 +12,19 @@ function scan(frame: Buffer): FrameScan {
   return into
 }
 
-const kindOfChannel: Readonly<Record<string, FrameScan['kind']>> = {
-  l2_data: 'book',
-  subscriptions: 'ack',
-  heartbeats: 'heartbeat',
-}
+const kindOfChannel = new Map<unknown, FrameScan['kind']>([
+  ['l2_data', 'book'],
+  ['subscriptions', 'ack'],
+  ['heartbeats', 'heartbeat'],
+])
 
 /** The same by parsing. */
 function expected(value: Record<string, unknown>): FrameScan {
   const { sequence_num: sequence, channel, type } = value
-  const isCounter = typeof sequence === 'number' && Number.isInteger(sequence) && sequence >= 0
+  const isCounter =
+    typeof sequence === 'number' && Number.isInteger(sequence) && sequence >= 0 && sequence < 1e15
   const kind =
-    typeof channel === 'string' ? (kindOfChannel[channel] ?? 'data') : type === 'error' ? 'error' : 'data'
+    typeof channel === 'string' ? (kindOfChannel.get(channel) ?? 'data') : type === 'error' ? 'error' : 'data'
   return { sequence: isCounter ? sequence : -1, kind }
 }
 
@@ -67,11 +68,28 @@ const envelope = fc
       })
       .map((keys) => Object.fromEntries(keys.map((key) => [key, value[key]]))),
   )
+/** As the venue sends it, with one thing or another out of the ordinary. */
+const asRecorded = fc
+  .tuple(
+    fc.oneof(fc.constantFrom('l2_data', 'subscriptions', 'heartbeats', 'ticker'), words),
+    fc.oneof(fc.constant('2026-09-30T02:39:53.798423713Z'), words),
+    fc.oneof(
+      fc.nat({ max: 999_999_999_999_999 }),
+      fc.constantFrom(-1, 1.5, 1e21, null, '7', 1_234_567_890_123_456),
+    ),
+    inner,
+  )
+  .map(([channel, timestamp, sequence_num, events]): Record<string, unknown> => ({
+    channel,
+    timestamp,
+    sequence_num,
+    events,
+  }))
 const spacing = fc.constantFrom(undefined, 1, '\t', '  ')
 
 test('number and channel are what parsing gives, whatever the order, the spacing and the lures', () => {
   fc.assert(
-    fc.property(envelope, spacing, (value, space) => {
+    fc.property(fc.oneof(envelope, asRecorded), spacing, (value, space) => {
       assert.deepEqual(scan(Buffer.from(JSON.stringify(value, null, space))), expected(value))
     }),
     { numRuns: 2_000 },
@@ -80,13 +98,18 @@ test('number and channel are what parsing gives, whatever the order, the spacing
 
 test('bytes that are no JSON, or only a piece of it, do not throw and give no wrong number', () => {
   fc.assert(
-    fc.property(envelope, fc.nat({ max: 400 }), fc.uint8Array({ maxLength: 40 }), (value, cutAt, noise) => {
-      const whole = Buffer.from(JSON.stringify(value))
-      const { sequence } = scan(whole.subarray(0, Math.min(cutAt, whole.length - 1)))
-      assert.ok(sequence === -1 || sequence === value['sequence_num'])
-      scan(Buffer.from(noise))
-      scan(Buffer.concat([whole.subarray(0, cutAt), Buffer.from(noise)]))
-    }),
+    fc.property(
+      fc.oneof(envelope, asRecorded),
+      fc.nat({ max: 400 }),
+      fc.uint8Array({ maxLength: 40 }),
+      (value, cutAt, noise) => {
+        const whole = Buffer.from(JSON.stringify(value))
+        const { sequence } = scan(whole.subarray(0, Math.min(cutAt, whole.length - 1)))
+        assert.ok(sequence === -1 || sequence === value['sequence_num'])
+        scan(Buffer.from(noise))
+        scan(Buffer.concat([whole.subarray(0, cutAt), Buffer.from(noise)]))
+      },
+    ),
     { numRuns: 2_000 },
   )
 })
