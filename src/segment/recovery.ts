@@ -71,17 +71,43 @@ export async function recoverActive(
   if (files.length === 0) return []
   const known = await knownSegments(deps.store, venue, signal)
   const recovered: RecoveredSegment[] = []
-  for (const file of files) recovered.push(await recoverFile(deps, venue, file, known, signal))
+  for (const file of latestFirst(files, known)) {
+    const one = await recoverFile(deps, venue, file, known, signal)
+    if (one.publishedAs === null) known.delete(file.key)
+    recovered.push(one)
+  }
   return recovered
 }
 
-async function knownSegments(store: LocalObjectStore, venue: string, signal: AbortSignal): Promise<Known[]> {
-  const known: Known[] = []
+/**
+ * A file that turns out to hold no line is forgotten before the one it was to follow is looked at: that one is then the recorder's
+ * last, and says where its connections stood. Killed in between: the file is gone, and the next recovery finds the same.
+ */
+function latestFirst(files: readonly ObjectInfo[], known: ReadonlyMap<string, Known>): ObjectInfo[] {
+  const orderOf = (file: ObjectInfo): Known | undefined => known.get(file.key)
+  return [...files].sort((a, b) => {
+    const [x, y] = [orderOf(a), orderOf(b)]
+    if (x === undefined || y === undefined) return Number(x === undefined) - Number(y === undefined)
+    return y.n - x.n || compareBigInt(y.openedNs, x.openedNs) || (a.key < b.key ? 1 : -1)
+  })
+}
+
+function compareBigInt(a: bigint, b: bigint): number {
+  return a < b ? -1 : Number(a > b)
+}
+
+/** By the key they lie under, or the receipt's. */
+async function knownSegments(
+  store: LocalObjectStore,
+  venue: string,
+  signal: AbortSignal,
+): Promise<Map<string, Known>> {
+  const known = new Map<string, Known>()
   for (const folder of [rawActive(venue), rawReady(venue)]) {
     for (const object of await listAll(store, `${folder}segment_`, signal)) {
       const peek = await peekSegment(store, object, false, signal)
       if (peek === 'gone' || peek.header === null) continue
-      known.push({
+      known.set(object.key, {
         recorder: peek.header.recorder,
         n: peek.header.n,
         isPublished: folder === rawReady(venue),
@@ -93,7 +119,7 @@ async function knownSegments(store: LocalObjectStore, venue: string, signal: Abo
   for (const { key } of await listAll(store, receiptsPrefix(venue), signal)) {
     const job = /_([a-z2-7]{10})_(\d+)(?:\.g\d+)?\.json$/.exec(key)
     if (job !== null)
-      known.push({ recorder: job[1]!, n: Number(job[2]), isPublished: true, key: null, openedNs: 0n })
+      known.set(key, { recorder: job[1]!, n: Number(job[2]), isPublished: true, key: null, openedNs: 0n })
   }
   return known
 }
@@ -110,10 +136,10 @@ function openedNs(header: SegmentHeader): bigint {
 function replacedBy(
   key: string,
   header: SegmentHeader,
-  known: readonly Known[],
+  known: ReadonlyMap<string, Known>,
 ): 'published' | 'later' | null {
   const opened = openedNs(header)
-  const same = known.filter(
+  const same = [...known.values()].filter(
     (one) => one.recorder === header.recorder && one.n === header.n && one.key !== key,
   )
   if (same.some((one) => one.isPublished)) return 'published'
@@ -126,7 +152,7 @@ async function recoverFile(
   deps: RecoveryDeps,
   venue: string,
   file: ObjectInfo,
-  known: readonly Known[],
+  known: ReadonlyMap<string, Known>,
   signal: AbortSignal,
 ): Promise<RecoveredSegment> {
   const label = file.key.slice(rawActive(venue).length, -'.ndjson'.length)
@@ -192,7 +218,7 @@ interface OpenConnection {
 async function surveyFile(
   deps: RecoveryDeps,
   file: ObjectInfo,
-  known: readonly Known[],
+  known: ReadonlyMap<string, Known>,
   signal: AbortSignal,
 ): Promise<Survey> {
   await syncFile(deps, file)
@@ -249,8 +275,8 @@ function refuseNewer(key: string, result: ScanResult): void {
   })
 }
 
-function nextOf(header: SegmentHeader, known: readonly Known[]): number | null {
-  const later = known
+function nextOf(header: SegmentHeader, known: ReadonlyMap<string, Known>): number | null {
+  const later = [...known.values()]
     .filter((one) => one.recorder === header.recorder && one.n > header.n)
     .map((one) => one.n)
   return later.length === 0 ? null : Math.min(...later)
@@ -297,7 +323,7 @@ class ConnectionHistory {
     if (line.kind === 'event') this.#takeEvent(line.conn, asEvent(line.event), line.recvNs)
     if (line.kind !== 'frame') return
     this.#isSaid = { died: false, recovered: false }
-    const sequence = line.verbatim === null ? this.#sequenceOf(line.frame) : -1
+    const sequence = this.#sequenceOf(line.frame)
     let counter = this.#counters.get(line.conn)
     if (counter === undefined) this.#counters.set(line.conn, (counter = new ConnectionCounter(line.conn)))
     counter.add(sequence)

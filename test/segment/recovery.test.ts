@@ -29,7 +29,7 @@ const rejected = (place: Place): string => join(place.base, 'raw', 'rejected', '
 async function recordUntilCrash(place: Place, disk: ForgetfulDisk, lines: number): Promise<number> {
   let recording: Recording
   try {
-    recording = await startRecording(place, disk)
+    recording = await startRecording(place, disk, { segmentBytesMax: 1_500, flushBytes: 500 })
   } catch (error) {
     if (disk.isCrashed) return 0
     throw error
@@ -142,6 +142,26 @@ test('a kill at any durable step of recovery, then recovery again, gives one who
   assert.ok(steps >= 8)
 })
 
+test('a successor that holds its header only does not silence the one before: that one says where its connection stood', async (t) => {
+  const place = await makePlace(t)
+  const path = await leaveOpen(place, 5)
+  const header = (await readFile(path)).toString('utf8').split('\n')[0]!
+  await writeFile(path.replace('_00001', '_00002'), `${header.replace('"n":1', '"n":6')}\n`)
+  await recover(place)
+  const segments = await publishedSegments(place)
+  assert.deepEqual(framesOf(segments), [1, 2, 3, 4, 5])
+  assertEndIsSaid(segments)
+})
+
+test('a file that failed is kept when the one opened in its place holds no line', async (t) => {
+  const place = await makePlace(t)
+  const path = await leaveOpen(place, 5)
+  const header = (await readFile(path)).toString('utf8').split('\n')[0]!
+  await writeFile(path.replace('_00001', '_00002'), `${header}\n`)
+  await recover(place)
+  assert.deepEqual(framesOf(await publishedSegments(place)), [1, 2, 3, 4, 5])
+})
+
 test('power lost at any moment, in recording or in recovery, loses nothing durable and lets nothing false in', async (t) => {
   let torn = 0
   for (let seed = 1; seed <= 200; seed++) {
@@ -161,7 +181,9 @@ test('power lost at any moment, in recording or in recovery, loses nothing durab
     }
     const recovered = await recover(place)
     torn += recovered.some((one) => one.cutBytes > 0) ? 1 : 0
-    const last = assertWhole(await publishedSegments(place))
+    const segments = await publishedSegments(place)
+    const last = assertWhole(segments)
+    assertEndIsSaid(segments)
     assert.ok(last >= durable, `SEED=${seed}: durable ${durable}, found ${last}`)
   }
   assert.ok(torn > 20, `torn tails were met: ${torn}`)
