@@ -1,10 +1,14 @@
 /**
  * Runs every `*.test.js` under a folder with Node's own test runner: `node dist/test/run.js dist/test [--one-at-a-time]`.
  * Node 20 takes folders and no patterns, later ones patterns and no folders; a list of files is understood by all.
+ *
+ * One file more than there are processors runs at a time, since some wait for the disk. Node's own choice, one less, is a single
+ * file on two processors: 138 s instead of 62 s.
  */
 
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 
 const folder = process.argv[2] ?? 'dist/test'
@@ -13,7 +17,8 @@ const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   .sort()
   .map((name) => join(folder, name))
 if (files.length === 0) throw new Error(`no tests under ${folder}`)
-const flags = process.argv.includes('--one-at-a-time') ? ['--test-concurrency=1'] : []
-spawn(process.execPath, ['--test', ...flags, ...files], { stdio: 'inherit' }).on('exit', (code) => {
+const atOnce = process.argv.includes('--one-at-a-time') ? 1 : availableParallelism() + 1
+const command = ['--test', `--test-concurrency=${atOnce}`, ...files]
+spawn(process.execPath, command, { stdio: 'inherit' }).on('exit', (code) => {
   process.exitCode = code ?? 1
 })
