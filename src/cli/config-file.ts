@@ -1,7 +1,5 @@
-/** Reads a configuration file: every value with its line and column, every problem with its place. Nothing is merged here. */
+/** What a configuration file says: every value with its line and column, every problem with its place. Nothing is merged here. */
 
-import { isUtf8 } from 'node:buffer'
-import { readFile } from 'node:fs/promises'
 import {
   isAlias,
   isMap,
@@ -13,7 +11,6 @@ import {
   type Pair,
   type YAMLMap,
 } from 'yaml'
-import { messageOf, systemCode, VaultError } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { optionSpecs, sections, type OptionSpec } from './options.ts'
 import { readPlain, type OptionValue } from './option-value.ts'
@@ -28,37 +25,6 @@ export interface ConfigFile {
   readonly values: ReadonlyMap<string, FileValue>
   /** One line each, with place and way out. */
   readonly problems: readonly string[]
-}
-
-const fileBytesMax = 1_000_000
-
-/** @throws {VaultError} `config` when the file cannot be read as text; undefined when there is none */
-export async function readConfigFile(path: string): Promise<ConfigFile | undefined> {
-  const bytes = await readBytes(path)
-  if (bytes === undefined) return undefined
-  if (bytes.length > fileBytesMax)
-    throw new VaultError('config', `${path}: ${bytes.length} bytes are too many for a configuration`)
-  if (!isUtf8(bytes) || bytes.includes(0))
-    throw new VaultError('config', `${path}: not UTF-8 text`, { remedy: 'save the file as UTF-8' })
-  return parseConfig(path, bytes.toString('utf8'))
-}
-
-async function readBytes(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path)
-  } catch (error) {
-    const code = systemCode(error)
-    if (code === 'ENOENT') return undefined
-    if (code === 'EISDIR') throw new VaultError('config', `${path}: a folder, not a file`, { cause: error })
-    if (code === 'ENOTDIR')
-      throw new VaultError('config', `${path}: a part of this path is not a folder`, { cause: error })
-    if (code === 'EACCES' || code === 'EPERM')
-      throw new VaultError('config', `${path}: this user may not read it`, {
-        cause: error,
-        remedy: 'change its permissions or run as its owner',
-      })
-    throw new VaultError('config', `${path}: ${messageOf(error)}`, { cause: error })
-  }
 }
 
 /** Keys as a tree: a leaf is an option, an inner node a group of them. */

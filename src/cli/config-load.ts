@@ -5,7 +5,8 @@ import { resolve } from 'node:path'
 import { VaultError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import type { Config } from './config.ts'
-import { readConfigFile, type FileValue } from './config-file.ts'
+import type { ConfigFile, FileValue } from './config-file.ts'
+import { readConfigText } from './config-read.ts'
 import { envOf, flagKey, optionSpecs, storageLayers, type OptionSpec } from './options.ts'
 import { readText, type OptionValue } from './option-value.ts'
 
@@ -43,7 +44,7 @@ export interface LoadedConfig {
 /** @throws {VaultError} `config` (`usage` where only flags are wrong) with every problem, one a line */
 export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
   const path = sources.path ?? defaultConfigPath
-  const file = sources.readFile === false ? undefined : await readConfigFile(path)
+  const file = sources.readFile === false ? undefined : await readConfig(path)
   if (file === undefined && sources.path !== undefined)
     throw new VaultError('config', `${path}: no such file`, {
       remedy: `correct --config, or write one: mdv init --config ${path}`,
@@ -67,6 +68,13 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
     file: file === undefined ? undefined : path,
     warnings: unknownVariables(sources.env),
   }
+}
+
+async function readConfig(path: string): Promise<ConfigFile | undefined> {
+  const text = await readConfigText(path)
+  if (text === undefined) return undefined
+  const { parseConfig } = await import('./config-file.ts')
+  return parseConfig(path, text)
 }
 
 function badConfig(kind: 'config' | 'usage', problems: readonly string[]): VaultError {

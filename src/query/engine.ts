@@ -1,15 +1,9 @@
 /** A DuckDB of its own for one question: the views of a catalog, and nothing else that SQL could reach. */
 
-import {
-  DuckDBInstance,
-  DuckDBTimestampTZValue,
-  StatementType,
-  type DuckDBConnection,
-  type DuckDBPreparedStatement,
-  type DuckDBResult,
-} from '@duckdb/node-api'
+import type { DuckDBConnection, DuckDBPreparedStatement, DuckDBResult, StatementType } from '@duckdb/node-api'
 import { tableColumns } from '../dataset/tables.ts'
 import { VaultError, messageOf } from '../core/errors.ts'
+import { duckdb } from '../storage/duckdb.ts'
 import type { AdoptedFolder } from '../table/adopted.ts'
 import type { Catalog } from './catalog.ts'
 import { chainHoles } from './chain.ts'
@@ -33,14 +27,14 @@ export interface Engine {
 }
 
 // The driver would print instants nested in lists in the zone of this process.
-DuckDBTimestampTZValue.timezoneOffsetInMinutes = 0
+duckdb.DuckDBTimestampTZValue.timezoneOffsetInMinutes = 0
 
 export async function openEngine(
   catalog: Catalog,
   pathOf: (key: string) => string,
   options: EngineOptions,
 ): Promise<Engine> {
-  const instance = await DuckDBInstance.create(':memory:')
+  const instance = await duckdb.DuckDBInstance.create(':memory:')
   const connection = await instance.connect()
   const notes: string[] = []
   const engine: Engine = {
@@ -100,21 +94,23 @@ async function shutDoor(connection: DuckDBConnection, paths: readonly string[]):
   await connection.run('SET lock_configuration = true')
 }
 
+const kinds = duckdb.StatementType
+
 /**
  * What confined SQL may be. An allowed path may be written as well as read, so `COPY … TO` a part has to be refused by its kind;
  * everything here touches memory only.
  */
 const confinedStatements: ReadonlySet<StatementType> = new Set([
-  StatementType.SELECT,
-  StatementType.EXPLAIN,
-  StatementType.CREATE,
-  StatementType.CREATE_FUNC,
-  StatementType.DROP,
-  StatementType.INSERT,
-  StatementType.UPDATE,
-  StatementType.DELETE,
-  StatementType.SET,
-  StatementType.VARIABLE_SET,
+  kinds.SELECT,
+  kinds.EXPLAIN,
+  kinds.CREATE,
+  kinds.CREATE_FUNC,
+  kinds.DROP,
+  kinds.INSERT,
+  kinds.UPDATE,
+  kinds.DELETE,
+  kinds.SET,
+  kinds.VARIABLE_SET,
 ])
 
 /**
@@ -151,15 +147,11 @@ function refuseFiles(statement: DuckDBPreparedStatement, sql: string, options: E
   const isAllowed =
     confinedStatements.has(statement.statementType) &&
     // EXPLAIN ANALYZE carries out what it explains.
-    !(statement.statementType === StatementType.EXPLAIN && /\b(copy|export)\b/i.test(sql))
+    !(statement.statementType === kinds.EXPLAIN && /\b(copy|export)\b/i.test(sql))
   if (isAllowed) return
-  throw new VaultError(
-    'usage',
-    `SQL: ${StatementType[statement.statementType]} statements are not run on a vault`,
-    {
-      remedy: 'print with --output csv or json, or give --allow-files to let SQL open files',
-    },
-  )
+  throw new VaultError('usage', `SQL: ${kinds[statement.statementType]} statements are not run on a vault`, {
+    remedy: 'print with --output csv or json, or give --allow-files to let SQL open files',
+  })
 }
 
 /** DuckDB's several lines in one: what is wrong, what was perhaps meant, where. */

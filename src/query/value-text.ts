@@ -3,16 +3,8 @@
  * Two forms: plain text (table, csv, markdown) and JSON.
  */
 
-import {
-  DuckDBDecimalValue,
-  DuckDBListValue,
-  DuckDBArrayValue,
-  DuckDBMapValue,
-  DuckDBStructValue,
-  DuckDBTimestampTZValue,
-  DuckDBTimestampValue,
-  type DuckDBValue,
-} from '@duckdb/node-api'
+import type { DuckDBDecimalValue, DuckDBTimestampTZValue, DuckDBValue } from '@duckdb/node-api'
+import { duckdb } from '../storage/duckdb.ts'
 
 /**
  * A value as one piece of text. Instants with a zone are RFC 3339 in UTC; decimals as wide as the vault's own lose their
@@ -20,8 +12,8 @@ import {
  */
 export function plainText(value: DuckDBValue): string {
   if (value === null) return ''
-  if (value instanceof DuckDBTimestampTZValue) return instant(value)
-  if (value instanceof DuckDBDecimalValue) return decimalText(value)
+  if (value instanceof duckdb.DuckDBTimestampTZValue) return instant(value)
+  if (value instanceof duckdb.DuckDBDecimalValue) return decimalText(value)
   if (isNested(value)) return jsonText(value)
   return String(value)
 }
@@ -36,17 +28,17 @@ export function jsonText(value: DuckDBValue): string {
   if (typeof value === 'number') return Number.isFinite(value) ? String(value) : JSON.stringify(String(value))
   if (typeof value === 'bigint') return isSafe(value) ? String(value) : `"${value}"`
   if (typeof value === 'string') return JSON.stringify(value)
-  if (value instanceof DuckDBListValue || value instanceof DuckDBArrayValue)
+  if (value instanceof duckdb.DuckDBListValue || value instanceof duckdb.DuckDBArrayValue)
     return `[${value.items.map(jsonText).join(',')}]`
-  if (value instanceof DuckDBStructValue) return objectText(Object.entries(value.entries))
-  if (value instanceof DuckDBMapValue)
+  if (value instanceof duckdb.DuckDBStructValue) return objectText(Object.entries(value.entries))
+  if (value instanceof duckdb.DuckDBMapValue)
     return objectText(value.entries.map((entry) => [plainText(entry.key), entry.value] as const))
   return JSON.stringify(plainText(value))
 }
 
 /** True for values a table shows flush right. */
 export function isNumeric(value: DuckDBValue): boolean {
-  return typeof value === 'number' || typeof value === 'bigint' || value instanceof DuckDBDecimalValue
+  return typeof value === 'number' || typeof value === 'bigint' || value instanceof duckdb.DuckDBDecimalValue
 }
 
 function objectText(entries: readonly (readonly [string, DuckDBValue])[]): string {
@@ -55,10 +47,10 @@ function objectText(entries: readonly (readonly [string, DuckDBValue])[]): strin
 
 function isNested(value: DuckDBValue): boolean {
   return (
-    value instanceof DuckDBListValue ||
-    value instanceof DuckDBArrayValue ||
-    value instanceof DuckDBStructValue ||
-    value instanceof DuckDBMapValue
+    value instanceof duckdb.DuckDBListValue ||
+    value instanceof duckdb.DuckDBArrayValue ||
+    value instanceof duckdb.DuckDBStructValue ||
+    value instanceof duckdb.DuckDBMapValue
   )
 }
 
@@ -68,7 +60,7 @@ function isSafe(value: bigint): boolean {
 
 /** The driver prints zoned instants in the process's own zone; here they are always UTC. */
 function instant(value: DuckDBTimestampTZValue): string {
-  const text = new DuckDBTimestampValue(value.micros).toString()
+  const text = new duckdb.DuckDBTimestampValue(value.micros).toString()
   return value.isFinite ? text.replace(' ', 'T') + 'Z' : text
 }
 

@@ -6,8 +6,9 @@ import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { childEnv } from '../../src/cli/child-settings.ts'
-import { parseConfig, readConfigFile } from '../../src/cli/config-file.ts'
+import { parseConfig } from '../../src/cli/config-file.ts'
 import { loadConfig, type LoadedConfig } from '../../src/cli/config-load.ts'
+import { readConfigText } from '../../src/cli/config-read.ts'
 import { settingsYaml } from '../../src/cli/config-text.ts'
 import { configSchema } from '../../src/cli/config-schema.ts'
 import { sections } from '../../src/cli/options.ts'
@@ -262,8 +263,8 @@ test('what config show prints is a file of the same effect', async () => {
 test('a file that cannot be one is one clear line', async () => {
   await inFolder(async (folder) => {
     const kind = async (path: string): Promise<string> =>
-      readConfigFile(path).then(
-        (file) => (file === undefined ? 'none' : 'read'),
+      readConfigText(path).then(
+        (text) => (text === undefined ? 'none' : 'read'),
         (error: VaultError) => `${error.kind} ${error.message.replace(folder, '')}`,
       )
     const path = (name: string): string => join(folder, name)

@@ -219,7 +219,7 @@ test('a dry run counts and writes nothing', async () => {
 })
 
 test('a folder of Parquet is catalogued by file and column, again only when it has changed', async () => {
-  const { DuckDBInstance } = await import('@duckdb/node-api')
+  const { DuckDBInstance } = (await import('../../src/storage/duckdb.ts')).duckdb
   const connection = await (await DuckDBInstance.create(':memory:')).connect()
   const trades = join(folder, 'My Trades')
   for (const symbol of ['BTC', 'ETH']) {

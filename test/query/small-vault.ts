@@ -5,9 +5,10 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { DuckDBInstance } from '@duckdb/node-api'
+import type { DuckDBInstance } from '@duckdb/node-api'
 import { tableColumns } from '../../src/dataset/tables.ts'
 import type { LogEvent } from '../../src/segment/format.ts'
+import { duckdb } from '../../src/storage/duckdb.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
 import { partitionPrefix, rawRejected, readySegmentKey, receiptKey } from '../../src/storage/keys.ts'
 import type { LocalObjectStore } from '../../src/storage/object-store.ts'
@@ -52,7 +53,11 @@ export class SmallVault {
 
   static async make(): Promise<SmallVault> {
     const baseDir = await mkdtemp(join(tmpdir(), 'mdv-query-'))
-    return new SmallVault(await openLocalStore(baseDir), baseDir, await DuckDBInstance.create(':memory:'))
+    return new SmallVault(
+      await openLocalStore(baseDir),
+      baseDir,
+      await duckdb.DuckDBInstance.create(':memory:'),
+    )
   }
 
   /** Writes the parts, then the receipt. */

@@ -172,10 +172,10 @@ async function loadConvert(
   config: EtlConfig,
 ): Promise<{ readonly convert: Convert; readonly settings: ConvertSettings }> {
   const { convertSegment } = await import('../../etl/convert.ts')
-  const { version } = await import('@duckdb/node-api')
+  const { duckdb } = await import('../../storage/duckdb.ts')
   const settings: ConvertSettings = {
     // Another DuckDB may write other bytes for the same rows.
-    software: `${software} duckdb ${version()}`,
+    software: `${software} duckdb ${duckdb.version()}`,
     numberType: config.number_type,
     compression: config.compression,
   }

@@ -115,17 +115,17 @@ const openFiles: Check = {
   },
 }
 
-const duckdb: Check = {
+const engine: Check = {
   name: 'DuckDB',
   of: 'machine',
   async run() {
     try {
-      const { DuckDBInstance, version } = await import('@duckdb/node-api')
-      const instance = await DuckDBInstance.create(':memory:')
+      const { duckdb } = await import('../../storage/duckdb.ts')
+      const instance = await duckdb.DuckDBInstance.create(':memory:')
       const connection = await instance.connect()
       const reader = await connection.runAndReadAll('SELECT 6 * 7')
       connection.closeSync()
-      return ok(`${version()}, answers ${String(reader.getRows()[0]?.[0])}`)
+      return ok(`${duckdb.version()}, answers ${String(reader.getRows()[0]?.[0])}`)
     } catch (error) {
       return fail(
         `does not load: ${messageOf(error).split('\n')[0]}`,
@@ -167,7 +167,7 @@ const key: Check = {
   },
 }
 
-export const machineChecks: readonly Check[] = [node, folder, space, fsync, openFiles, duckdb, recorder, key]
+export const machineChecks: readonly Check[] = [node, folder, space, fsync, openFiles, engine, recorder, key]
 
 /** The path itself, or the closest folder above it that is there. */
 async function nearestExisting(path: string): Promise<{ path: string; isFolder: boolean }> {

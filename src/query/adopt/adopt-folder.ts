@@ -80,8 +80,8 @@ function viewNameOf(text: string): string {
 }
 
 async function readSchema(paths: readonly string[]): Promise<Pick<AdoptedFolder, 'rows' | 'columns'>> {
-  const { DuckDBInstance } = await import('@duckdb/node-api')
-  const instance = await DuckDBInstance.create(':memory:')
+  const { duckdb } = await import('../../storage/duckdb.ts')
+  const instance = await duckdb.DuckDBInstance.create(':memory:')
   const connection = await instance.connect()
   const list = `[${paths.map((path) => `'${path.replaceAll("'", "''")}'`).join(', ')}]`
   try {

@@ -3,13 +3,14 @@
  * Rows and lines are read side by side in the order of their counter, so that a segment of any size takes little memory.
  */
 
-import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api'
+import type { DuckDBConnection } from '@duckdb/node-api'
 import { rebuildFrame, type RowText } from '../../dataset/rebuild.ts'
 import type { RowTable } from '../../dataset/shape.ts'
 import { tableColumns } from '../../dataset/tables.ts'
 import { messageOf } from '../../core/errors.ts'
 import type { Line } from '../../segment/format.ts'
 import { readSegmentChunks } from '../../segment/read.ts'
+import { duckdb } from '../../storage/duckdb.ts'
 import type { LocalObjectStore } from '../../storage/object-store.ts'
 import type { Receipt, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
@@ -29,7 +30,7 @@ export async function rebuildCheck(
   raw: SegmentEntry,
   signal: AbortSignal,
 ): Promise<{ readonly frames: number; readonly findings: readonly Finding[] }> {
-  const instance = await DuckDBInstance.create(':memory:')
+  const instance = await duckdb.DuckDBInstance.create(':memory:')
   const connections: DuckDBConnection[] = []
   try {
     const streams: RowStream[] = []

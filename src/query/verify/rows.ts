@@ -1,6 +1,7 @@
 /** The accounting of one job: its lines are, each once, in the rows of one table or among the rejects. Opens DuckDB. */
 
-import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api'
+import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
+import { duckdb } from '../../storage/duckdb.ts'
 import type { LocalObjectStore } from '../../storage/object-store.ts'
 import type { Receipt, ReceiptPart, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
@@ -25,7 +26,7 @@ export class RowChecker {
   }
 
   static async open(store: LocalObjectStore, memoryLimitMb: number, scratchDir: string): Promise<RowChecker> {
-    const instance = await DuckDBInstance.create(':memory:')
+    const instance = await duckdb.DuckDBInstance.create(':memory:')
     const connection = await instance.connect()
     await connection.run(`SET memory_limit = '${memoryLimitMb}MB'`)
     await connection.run(`SET temp_directory = ${sqlText(scratchDir)}`)
