@@ -174,7 +174,8 @@ function remedyOf(what: string): string {
     return 'give --memory-limit-mb a higher number, or ask for less at once'
   if (what.includes('Permission Error') || what.includes('disabled by configuration'))
     return 'SQL sees only the views; --allow-files lets it open files'
-  if (what.includes('in multiplication of DECIMAL'))
+  // Of the product itself, or of a sum of products that each just fitted.
+  if (/Overflow in (multiplication of DECIMAL|HUGEINT addition)/.test(what))
     return 'multiply with fewer digits: price::DECIMAL(24,10) * size::DECIMAL(24,10), or price::DOUBLE * size'
   if (what.startsWith('IO Error')) return 'run it again; if it stays, run "mdv verify"'
   return `views: ${viewNames.join(', ')}; "DESCRIBE level2" shows columns`

@@ -196,6 +196,36 @@ test('wrong SQL is one line that names what was perhaps meant', async () => {
   await assert.rejects(ask('  '), refused(/no SQL/))
 })
 
+/** The SQL printed in a document. */
+async function printedSql(document: string): Promise<string[]> {
+  const text = await readFile(new URL(`../../../${document}`, import.meta.url), 'utf8')
+  return [...text.matchAll(/```sql\n([^]*?)```/g)].map((block) => block[1]!)
+}
+
+test('the SQL that the documents print is answered, a turnover of any size with it', async () => {
+  const trade = { trade_id: 7, price: '98765.432101', size: '54321.000001', from_snapshot: false }
+  const rows: RowSpec[] = [{ table: 'market_trades', product: 'BTC-USD', n: 1, values: trade }]
+  await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 1, rows })
+  for (const document of ['docs/table-layout.md', 'docs/querying.md', 'docs/adopting.md'])
+    for (const sql of await printedSql(document)) await ask(sql)
+  const turnover = (await printedSql('docs/table-layout.md')).find((sql) => sql.includes('turnover'))!
+  assert.match(
+    await ask(turnover),
+    /"turnover":"5365037037.257186432101","turnover_about":5365037037.257\d*\}/,
+  )
+})
+
+test('a product that has too many digits is one line with the way to write it', async () => {
+  const trade = (n: number, price: string) =>
+    ({ table: 'market_trades', product: 'BTC-USD', n, values: { price, size: '1' } }) as const
+  const rows = [trade(1, '80'), trade(2, '95'), trade(3, '62000')]
+  await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 3, rows })
+  const isTold = (error: unknown): boolean =>
+    error instanceof VaultError && /^multiply with fewer digits/.test(error.remedy!)
+  await assert.rejects(ask('SELECT price * size FROM market_trades'), isTold)
+  await assert.rejects(ask('SELECT sum(price * size) FROM market_trades WHERE price < 100'), isTold)
+})
+
 test('a part replaced by the next generation while a question starts is asked for again', async () => {
   const spec = { label: 'segment_20251203T14_00001', firstN: 1, lastN: 1 }
   await vault.job({ ...spec, rows: [bid(1, '1')] })
