@@ -10,6 +10,7 @@ import { productAnswer, productsAnswer, productsPath } from './rest.ts'
 /** What the controls reach. */
 export interface Controls {
   readonly products: readonly Product[]
+  readonly delisted: readonly Product[]
   account(): Account
   /** Undefined: no such connection. */
   ledgerOf(connection: number): { sequences(): Int32Array; crcs(): Uint32Array } | undefined
@@ -17,6 +18,7 @@ export interface Controls {
   pause(): Promise<void>
   resume(): void
   listProduct(id: string): boolean
+  delistProduct(id: string): boolean
 }
 
 const bodyBytesMax = 64 * 1024
@@ -43,9 +45,9 @@ async function route(controls: Controls, request: IncomingMessage): Promise<Answ
   if (path === '/control/account') return [200, JSON.stringify(controls.account())]
   if (path === '/control/frames' || path === '/control/account/frames')
     return framesAnswer(controls, Number(url.searchParams.get('connection')), path === '/control/frames')
-  if (path === productsPath) return [200, productsAnswer(controls.products, url.searchParams)]
+  if (path === productsPath) return [200, productsAnswer(controls, url.searchParams)]
   const one = path.startsWith(`${productsPath}/`)
-    ? productAnswer(controls.products, decodeURIComponent(path.slice(productsPath.length + 1)))
+    ? productAnswer(controls, decodeURIComponent(path.slice(productsPath.length + 1)))
     : undefined
   if (one !== undefined) return [200, one]
   return [404, '{"error":"NOT_FOUND","error_details":"valid product_id is required"}']
@@ -66,6 +68,8 @@ async function change(controls: Controls, path: string, body: Record<string, unk
     }
     case '/control/list':
       return [200, JSON.stringify({ listed: controls.listProduct(readProduct(body)) })]
+    case '/control/delist':
+      return [200, JSON.stringify({ delisted: controls.delistProduct(readProduct(body)) })]
     default:
       return [404, '{"error":"NOT_FOUND"}']
   }

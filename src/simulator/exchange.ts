@@ -45,6 +45,7 @@ export class Exchange {
   #now: Instant
   #stampNanos = 0
   readonly #unannounced: Product[] = []
+  readonly #delisted = new Map<string, Product>()
   /** Counts up whenever a subscription changes, so that lists made from them can be made anew. */
   version = 0
 
@@ -60,6 +61,11 @@ export class Exchange {
     return this.listings.map((listing) => listing.market.product)
   }
 
+  /** Traded no more. */
+  get delisted(): Product[] {
+    return [...this.#delisted.values()]
+  }
+
   listing(id: string): Listing | undefined {
     return this.#byId.get(id)
   }
@@ -67,7 +73,19 @@ export class Exchange {
   /** Lists a new product; the status channel tells of it. False: it is listed already. */
   list(id: string): boolean {
     if (this.#byId.has(id)) return false
+    this.#delisted.delete(id)
     this.#unannounced.push(this.#add(makeProduct(id, this.#seed, this.#depth)).market.product)
+    return true
+  }
+
+  /** Trades a product no more: who is subscribed gets nothing further of it. False: it was not listed. */
+  delist(id: string): boolean {
+    const listing = this.#byId.get(id)
+    if (listing === undefined) return false
+    this.#byId.delete(id)
+    this.listings.splice(this.listings.indexOf(listing), 1)
+    this.#delisted.set(id, listing.market.product)
+    this.version++
     return true
   }
 

@@ -4,12 +4,19 @@ import { priceText, sizeText, type Product } from './products.ts'
 
 export const productsPath = '/api/v3/brokerage/market/products'
 
-/** Listed and traded no more. */
+/** Listed and traded no more, from the beginning. */
 const offlineId = 'OFF-USD'
 
+/** What the list is made from. */
+export interface ProductList {
+  readonly products: readonly Product[]
+  /** Traded no more. */
+  readonly delisted: readonly Product[]
+}
+
 /** All products, `BTC-USDC` among them as an alias of `BTC-USD` and one that is offline, cut to a page. */
-export function productsAnswer(products: readonly Product[], query: URLSearchParams): string {
-  const rows = rowsOf(products)
+export function productsAnswer(list: ProductList, query: URLSearchParams): string {
+  const rows = rowsOf(list)
   const wanted = query.getAll('product_ids')
   const type = query.get('product_type')
   const found = rows.filter(
@@ -27,12 +34,12 @@ export function productsAnswer(products: readonly Product[], query: URLSearchPar
 }
 
 /** One product, or undefined for an id that is not listed. */
-export function productAnswer(products: readonly Product[], id: string): string | undefined {
-  const row = rowsOf(products).find((each) => each.product_id === id)
+export function productAnswer(list: ProductList, id: string): string | undefined {
+  const row = rowsOf(list).find((each) => each.product_id === id)
   return row === undefined ? undefined : JSON.stringify(row)
 }
 
-function rowsOf(products: readonly Product[]): ProductRow[] {
+function rowsOf({ products, delisted }: ProductList): ProductRow[] {
   const rows = products.flatMap((product) => {
     const { id, quote } = product
     if (product.type === 'FUTURE') return [futureRow(product)]
@@ -41,13 +48,14 @@ function rowsOf(products: readonly Product[]): ProductRow[] {
       : [productRow(product, id, quote, '')]
   })
   const [first] = rows
-  return first === undefined ? [] : [...rows, offlineRow(first)]
+  if (first === undefined) return []
+  const gone = delisted.map((product) => offlineRow(productRow(product, product.id, product.quote, '')))
+  return [...rows, ...gone, offlineRow({ ...first, product_id: offlineId })]
 }
 
 function offlineRow(model: ProductRow): ProductRow {
   return {
     ...model,
-    product_id: offlineId,
     status: 'delisted',
     trading_disabled: true,
     is_disabled: true,

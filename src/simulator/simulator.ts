@@ -185,6 +185,11 @@ export class Simulator {
     return this.#exchange.list(id)
   }
 
+  /** False: it is not listed. */
+  delistProduct(id: string): boolean {
+    return this.#exchange.delist(id)
+  }
+
   /** Hangs up on everyone. */
   async close(): Promise<void> {
     this.#isClosing = true
@@ -204,12 +209,14 @@ export class Simulator {
   #controls(): Parameters<typeof answer>[0] {
     return {
       products: this.#exchange.products,
+      delisted: this.#exchange.delisted,
       account: () => this.account(),
       ledgerOf: (connection) => this.#ledgers[connection - 1],
       inject: (fault, connection) => this.inject(fault, connection),
       pause: () => this.pause(),
       resume: () => this.resume(),
       listProduct: (id) => this.listProduct(id),
+      delistProduct: (id) => this.delistProduct(id),
     }
   }
 

@@ -262,3 +262,24 @@ test('the product list has USDC as an alias and shows a product listed later', a
     assert.equal((await fetch(`${url}/NOPE-USD`)).status, 404)
   })
 })
+
+test('a delisted product falls silent, the list calls it so, and it is missing from an acknowledgement', async () => {
+  await withSimulator({ products: 2 }, async (simulator) => {
+    const client = await Client.connect(simulator)
+    client.subscribe('level2', ['BTC-USD', 'ETH-USD'])
+    await client.find(({ text }) => isAck(text, 1))
+    const delist = async (): Promise<unknown> =>
+      (
+        await fetch(`${simulator.controlUrl}/delist`, { method: 'POST', body: '{"product":"ETH-USD"}' })
+      ).json()
+    assert.deepEqual([await delist(), await delist()], [{ delisted: true }, { delisted: false }])
+    const row = await fetch(`${simulator.restUrl}/api/v3/brokerage/market/products/ETH-USD`)
+    assert.equal(((await row.json()) as { status: string }).status, 'delisted')
+    client.subscribe('ticker', ['BTC-USD', 'ETH-USD'])
+    const ack = await client.find(({ text }) => isAck(text, 2))
+    assert.ok(ack.text.includes('"ticker":["BTC-USD"]'))
+    const after = client.frames.indexOf(ack) + 1
+    await client.count(after + 100)
+    assert.ok(!client.frames.slice(after).some(({ text }) => text.includes('"product_id":"ETH-USD"')))
+  })
+})
