@@ -79,6 +79,8 @@ export type ConnectionEvent =
   | { readonly kind: 'opened' }
   /** New listings for this connection. */
   | { readonly kind: 'added'; readonly products: readonly string[] }
+  /** Products of this connection that the venue trades no more. */
+  | { readonly kind: 'removed'; readonly products: readonly string[] }
   | { readonly kind: 'sent'; readonly channel: string; readonly products: readonly string[] }
   | { readonly kind: 'notice'; readonly notice: Notice }
   | {
@@ -113,6 +115,7 @@ export type Action =
       readonly products: readonly string[]
       readonly afterMs: number
     }
+  | { readonly kind: 'unsubscribe'; readonly channel: string; readonly products: readonly string[] }
   | { readonly kind: 'log'; readonly event: LogEvent }
   | { readonly kind: 'hang_up' }
   | { readonly kind: 'retry'; readonly afterMs: number; readonly whenQueueIsLow: boolean }
@@ -178,11 +181,23 @@ function opened(attempt: number, nowMs: number, settings: ConnectionSettings): S
     begun: [],
     heartbeat: null,
   }
-  const subscribes = settings.channels.map((channel): Action => {
-    const products = channel === settings.keepAliveChannel ? [] : settings.products
-    return { kind: 'subscribe', channel, products, afterMs: 0 }
-  })
-  return [state, subscribes]
+  const keepAlive: Action = {
+    kind: 'subscribe',
+    channel: settings.keepAliveChannel,
+    products: [],
+    afterMs: 0,
+  }
+  return [state, [...subscribes(settings.products, settings), keepAlive]]
+}
+
+/** None without products: that would be a subscribe to all of them. */
+function subscribes(products: readonly string[], settings: ConnectionSettings): Action[] {
+  if (products.length === 0) return []
+  return productChannels(settings).map((channel) => ({ kind: 'subscribe', channel, products, afterMs: 0 }))
+}
+
+function productChannels({ channels, keepAliveChannel }: ConnectionSettings): readonly string[] {
+  return channels.filter((channel) => channel !== keepAliveChannel)
 }
 
 function stream(
@@ -194,12 +209,9 @@ function stream(
 ): Step {
   switch (event.kind) {
     case 'added':
-      return [
-        state,
-        settings.channels
-          .filter((channel) => channel !== settings.keepAliveChannel)
-          .map((channel) => ({ kind: 'subscribe', channel, products: event.products, afterMs: 0 })),
-      ]
+      return [state, subscribes(event.products, settings)]
+    case 'removed':
+      return removed(state, event.products, settings)
     case 'sent':
       return [sent(state, event.channel, event.products, nowMs, settings), []]
     case 'notice':
@@ -223,6 +235,20 @@ function stream(
     case 'disordered':
       return [state, []]
   }
+}
+
+/** Nothing is waited for from them any more; should they come back, their books begin anew. */
+function removed(state: Streaming, gone: readonly string[], settings: ConnectionSettings): Step {
+  const isGone = (name: string): boolean => gone.some((one) => isSameBook(one, name, settings))
+  const unacked = state.unacked
+    .map((one) => ({ ...one, products: one.products.filter((product) => !gone.includes(product)) }))
+    .filter((one) => one.products.length > 0 || one.channel === settings.keepAliveChannel)
+  const unsnapped = state.unsnapped.filter((one) => !gone.includes(one.product))
+  const begun = state.begun.filter((name) => !isGone(name))
+  return [
+    { ...state, unacked, unsnapped, begun },
+    productChannels(settings).map((channel) => ({ kind: 'unsubscribe', channel, products: gone })),
+  ]
 }
 
 function sent(

@@ -39,6 +39,8 @@ export interface ConnectionDeps {
   readonly queueBytesLow: number
 }
 
+type Request = Extract<Action, { kind: 'subscribe' | 'unsubscribe' }>
+
 const handshakeMs = 15_000
 /** A snapshot of 5 MB in pieces of 4 kB is 1,280; without a limit, pieces of a byte cost a hundred times their size. */
 const fragmentsMax = 4_096
@@ -85,11 +87,15 @@ export class Connection {
     this.#after(this.#deps.connects.take(this.#deps.clock.monotonicMs()), () => this.#happen({ kind: 'due' }))
   }
 
-  /** Subscribes products that were listed since. Those no longer wanted stay until the next connect. */
+  /** Subscribes products that were listed since and unsubscribes those that are gone; without any it only stays alive. */
   setProducts(products: readonly string[]): void {
-    const added = products.filter((one) => !this.#settings.products.includes(one))
+    const before = this.#settings.products
+    const added = products.filter((one) => !before.includes(one))
+    const removed = before.filter((one) => !products.includes(one))
     this.#settings = { ...this.#settings, products }
     if (added.length > 0) this.#happen({ kind: 'added', products: added })
+    // After the subscribes: the ack of an unsubscribe would be taken for that of a subscribe behind it.
+    if (removed.length > 0) this.#happen({ kind: 'removed', products: removed })
   }
 
   tick(): void {
@@ -125,7 +131,9 @@ export class Connection {
       case 'connect':
         return this.#connect()
       case 'subscribe':
-        return this.#subscribeLater(action.channel, action.products, action.afterMs)
+        return this.#requestLater(action, action.afterMs)
+      case 'unsubscribe':
+        return this.#requestLater(action, 0)
       case 'log':
         return this.#write(action.event)
       case 'hang_up':
@@ -254,12 +262,12 @@ export class Connection {
     this.#whenStopped?.()
   }
 
-  #subscribeLater(channel: string, products: readonly string[], afterMs: number): void {
+  #requestLater(request: Request, afterMs: number): void {
     const socket = this.#socket
     // The budget is taken when it is time, not now: a place far ahead would keep all others waiting behind it.
     const send = (): void =>
       this.#after(this.#deps.messages.take(this.#deps.clock.monotonicMs()), () => {
-        if (socket === this.#socket) void this.#subscribe(socket, channel, products)
+        if (socket === this.#socket) void this.#request(socket, request)
       })
     if (afterMs === 0) return send()
     this.#after(afterMs, () => {
@@ -267,10 +275,15 @@ export class Connection {
     })
   }
 
-  async #subscribe(socket: WebSocket | null, channel: string, products: readonly string[]): Promise<void> {
+  async #request(socket: WebSocket | null, { kind, channel, products: asked }: Request): Promise<void> {
     const { makeToken, venue } = this.#deps
     const token = makeToken === null ? null : await makeToken()
     if (socket?.readyState !== WebSocket.OPEN) return
+    // The list may have changed since it was decided, and a request that names no product is for all.
+    const isWanted = (product: string): boolean => this.#settings.products.includes(product)
+    const products = asked.filter((one) => isWanted(one) === (kind === 'subscribe'))
+    if (products.length === 0 && asked.length > 0) return
+    if (kind === 'unsubscribe') return socket.send(venue.unsubscribeFrame(channel, products, token))
     socket.send(venue.subscribeFrame(channel, products, token))
     this.#write({ subscribe_sent: { channel, products, authenticated: token !== null } })
     this.#happen({ kind: 'sent', channel, products })

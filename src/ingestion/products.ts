@@ -75,6 +75,40 @@ export async function awaitProducts(
   }
 }
 
+/** The venue's list against what is recorded. */
+export interface Look {
+  /** Listed and not recorded yet. */
+  readonly added: readonly string[]
+  /** Recorded and gone. */
+  readonly removed: readonly string[]
+  /** Wanted and not listed. */
+  readonly missing: readonly string[]
+}
+
+/**
+ * A product is gone when two looks in a row lack it: a list may be short for a moment, and what is not subscribed is not recorded. Pure.
+ *
+ * @param wanted what the user asked for
+ * @param missingBefore `missing` of the look before
+ */
+export function compareList(
+  venue: Venue,
+  wanted: readonly string[] | 'all',
+  recorded: readonly string[],
+  listed: readonly string[],
+  missingBefore: readonly string[],
+): Look {
+  const known = new Set(listed)
+  const isListed = (id: string): boolean => known.has(id) || known.has(venue.labelOf(id))
+  const before = new Set(recorded)
+  const missing = (wanted === 'all' ? recorded : wanted).filter((id) => !isListed(id))
+  return {
+    added: (wanted === 'all' ? listed : wanted.filter(isListed)).filter((id) => !before.has(id)),
+    removed: missing.filter((id) => before.has(id) && missingBefore.includes(id)),
+    missing,
+  }
+}
+
 /**
  * Refuses ids the venue does not have, with the nearest it has.
  *

@@ -7,7 +7,7 @@ import type { SegmentLog } from '../segment/log.ts'
 import type { Venue } from '../venue/venue.ts'
 import { Budget } from './budget.ts'
 import { Connection, type ConnectionDeps } from './connection.ts'
-import { awaitProducts, listProducts, refuseUnknown, type FetchText } from './products.ts'
+import { awaitProducts, compareList, listProducts, refuseUnknown, type FetchText } from './products.ts'
 import { ReceiveClock } from './receive-clock.ts'
 import { planShards, type Shard } from './shards.ts'
 
@@ -58,6 +58,8 @@ const tickMs = 1_000
 const reportMs = 2_000
 const anchorMs = 10_000
 const refreshMs = 600_000
+/** While a product is not listed that is wanted. */
+const refreshMissingMs = 60_000
 /** Turns this far apart: this process was stopped or starved, and the silence may be its own. */
 const asleepMs = 2_500
 
@@ -113,6 +115,9 @@ class Recorder {
   readonly #connectionDeps: ConnectionDeps
   #shards: Shard[] = []
   #products: readonly string[] = []
+  /** Wanted, and not in the list when it was last looked at. */
+  #missing: readonly string[] = []
+  #refreshDueMs = 0
   #made = 0
   #gaps = 0
   #reported = { atMs: 0, frames: 0, bytes: 0 }
@@ -156,7 +161,7 @@ class Recorder {
       { everyMs: reportMs, run: () => this.#report(), dueMs: 0 },
       { everyMs: anchorMs, run: () => this.#anchor(), dueMs: 0 },
     ]
-    let refreshDueMs = clock.monotonicMs() + refreshMs
+    this.#refreshDueMs = clock.monotonicMs() + refreshMs
     let refreshing: Promise<void> = Promise.resolve()
     let lastMs = clock.monotonicMs()
     while (!signal.aborted) {
@@ -168,8 +173,8 @@ class Recorder {
         one.dueMs = nowMs + one.everyMs
         one.run()
       }
-      if (this.#options.products === 'all' && nowMs >= refreshDueMs) {
-        refreshDueMs = nowMs + refreshMs
+      if (nowMs >= this.#refreshDueMs) {
+        this.#refreshDueMs = nowMs + refreshMs
         refreshing = this.#refresh(signal)
       }
       await clock.sleep(tickMs / 2, signal)
@@ -230,15 +235,17 @@ class Recorder {
 
   /** A failed look keeps what there is: an empty list would end the recording. */
   async #refresh(signal: AbortSignal): Promise<void> {
-    const { fetchText, say, venue } = this.#deps
+    const { clock, fetchText, say, venue } = this.#deps
+    const { products: wanted, restUrl } = this.#options
     try {
-      const listed = await listProducts(venue, this.#options.restUrl, fetchText, signal)
-      const added = listed.filter((one) => !this.#products.includes(one))
-      const removed = this.#products.filter((one) => !listed.includes(one))
-      if (listed.length === 0 || (added.length === 0 && removed.length === 0)) return
+      const listed = await listProducts(venue, restUrl, fetchText, signal)
+      const { added, removed, missing } = compareList(venue, wanted, this.#products, listed, this.#missing)
+      this.#missing = missing
+      if (missing.length > 0) this.#refreshDueMs = clock.monotonicMs() + refreshMissingMs
+      if (added.length === 0 && removed.length === 0) return
       this.#write({ products_changed: { added, removed } })
-      say(`products: ${added.length} added, ${removed.length} removed`)
-      this.#place(listed)
+      say(productsWords(added, removed))
+      this.#place([...this.#products.filter((one) => !removed.includes(one)), ...added])
     } catch (error) {
       if (!signal.aborted) say(`could not refresh the product list: ${(error as Error).message}`)
     }
@@ -288,4 +295,15 @@ class Recorder {
     }
     if ('watchdog' in event) this.#deps.say(`watchdog: ${event.watchdog.what}: ${event.watchdog.detail}`)
   }
+}
+
+/** `products: listed NEW-USD; traded no more ETH-USD`, the first few by name. */
+function productsWords(added: readonly string[], removed: readonly string[]): string {
+  const some = (products: readonly string[]): string =>
+    products.slice(0, 5).join(', ') + (products.length > 5 ? ` and ${products.length - 5} more` : '')
+  const parts = [
+    ...(added.length === 0 ? [] : [`listed ${some(added)}`]),
+    ...(removed.length === 0 ? [] : [`traded no more ${some(removed)}`]),
+  ]
+  return `products: ${parts.join('; ')}`
 }

@@ -4,8 +4,9 @@ import type { Venue } from '../venue/venue.ts'
 
 /** One connection's share. */
 export interface Shard {
-  /** From 0; never used for another set of products while this one lives. */
+  /** From 0. */
   readonly index: number
+  /** Empty when all of them are gone: its connection waits for others. */
   readonly products: readonly string[]
 }
 
@@ -39,5 +40,5 @@ export function planShards(
     const least = room.reduce((best, shard) => (load(shard) < load(best) ? shard : best), room[0]!)
     least.products.push(product)
   }
-  return shards.filter((shard) => shard.products.length > 0)
+  return shards
 }

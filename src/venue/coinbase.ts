@@ -34,16 +34,25 @@ export const coinbase: Venue = {
   },
   scan,
   notice,
-  subscribeFrame: (channel, products, jwt) =>
-    JSON.stringify({
-      type: 'subscribe',
-      ...(products.length === 0 ? {} : { product_ids: products }),
-      channel,
-      ...(jwt === null ? {} : { jwt }),
-    }),
+  subscribeFrame: (channel, products, jwt) => requestFrame('subscribe', channel, products, jwt),
+  unsubscribeFrame: (channel, products, jwt) => requestFrame('unsubscribe', channel, products, jwt),
   labelOf: (product) => (product.endsWith('-USDC') ? product.slice(0, -1) : product),
   productsPath: '/api/v3/brokerage/market/products',
   readProducts,
+}
+
+function requestFrame(
+  type: 'subscribe' | 'unsubscribe',
+  channel: string,
+  products: readonly string[],
+  jwt: string | null,
+): string {
+  return JSON.stringify({
+    type,
+    ...(products.length === 0 ? {} : { product_ids: products }),
+    channel,
+    ...(jwt === null ? {} : { jwt }),
+  })
 }
 
 const found = { sequence: -1, kind: 'data' as FrameScan['kind'], hasChannel: false }

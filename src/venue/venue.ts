@@ -47,6 +47,8 @@ export interface Venue {
   notice(frame: Buffer, kind: FrameScan['kind']): Notice | null
   /** @param jwt for authenticated subscriptions; null for public access */
   subscribeFrame(channel: string, products: readonly string[], jwt: string | null): string
+  /** @param products never empty: that would be the whole channel */
+  unsubscribeFrame(channel: string, products: readonly string[], jwt: string | null): string
   /** The name a product's data come under, where it is another than the one asked for. */
   readonly labelOf: (product: string) => string
   readonly productsPath: string

@@ -49,6 +49,7 @@ const events: Record<EventKind, ConnectionEvent> = {
   due: { kind: 'due' },
   opened: { kind: 'opened' },
   added: { kind: 'added', products: ['NEW-USD'] },
+  removed: { kind: 'removed', products: ['ETH-USDC'] },
   sent: { kind: 'sent', channel: 'level2', products: ['BTC-USD'] },
   notice: { kind: 'notice', notice: { kind: 'error', message: 'authentication failure' } },
   jumped: { kind: 'jumped', afterSequence: 4, beforeSequence: 7, fromNs: '10', untilNs: '20' },
@@ -70,6 +71,8 @@ function words(action: Action): string {
   switch (action.kind) {
     case 'subscribe':
       return `subscribe ${action.channel}(${action.products.join(',')})${action.afterMs === 0 ? '' : ` in ${action.afterMs}`}`
+    case 'unsubscribe':
+      return `unsubscribe ${action.channel}(${action.products.join(',')})`
     case 'log': {
       const [kind, body] = Object.entries(action.event)[0] as [string, Record<string, unknown>]
       return `log ${kind}${typeof body['cause'] === 'string' ? ` ${body['cause']}` : ''}`
@@ -97,6 +100,7 @@ const table: Record<StateKind, Record<EventKind, string>> = {
     due: 'connecting; connect',
     opened: 'waiting',
     added: 'waiting',
+    removed: 'waiting',
     sent: 'waiting',
     notice: 'waiting',
     jumped: 'waiting; log gap sequence',
@@ -110,6 +114,7 @@ const table: Record<StateKind, Record<EventKind, string>> = {
     due: 'connecting',
     opened: 'streaming; subscribe level2(BTC-USD,ETH-USDC); subscribe heartbeats()',
     added: 'connecting',
+    removed: 'connecting',
     sent: 'connecting',
     notice: 'connecting',
     jumped: 'connecting; log gap sequence',
@@ -123,6 +128,7 @@ const table: Record<StateKind, Record<EventKind, string>> = {
     due: 'streaming',
     opened: 'streaming',
     added: 'streaming; subscribe level2(NEW-USD)',
+    removed: 'streaming; unsubscribe level2(ETH-USDC)',
     sent: 'streaming',
     notice: 'streaming; log watchdog',
     jumped: 'closing; log gap sequence; hang_up',
@@ -136,6 +142,7 @@ const table: Record<StateKind, Record<EventKind, string>> = {
     due: 'closing',
     opened: 'closing',
     added: 'closing',
+    removed: 'closing',
     sent: 'closing',
     notice: 'closing',
     jumped: 'closing; log gap sequence',
@@ -149,6 +156,7 @@ const table: Record<StateKind, Record<EventKind, string>> = {
     due: 'stopped',
     opened: 'stopped',
     added: 'stopped',
+    removed: 'stopped',
     sent: 'stopped',
     notice: 'stopped',
     jumped: 'stopped; log gap sequence',
@@ -306,6 +314,27 @@ test('a book that flows although the ack lacked it is not waited for when it is 
   const lacking = ack(snapshot(sentBooks(), 'BTC-USD', 'ETH-USD'), 'BTC-USD').state
   const again = take(lacking, { kind: 'sent', channel: 'level2', products: ['ETH-USDC'] }).state as Streaming
   assert.deepEqual(again.unsnapped, [])
+})
+
+test('of a product that is gone neither ack nor book is waited for; back again, its book is', () => {
+  const both = snapshot(sentBooks(), 'BTC-USD', 'ETH-USD')
+  const asked = take(both, { kind: 'sent', channel: 'level2', products: ['ETH-USDC'] }).state
+  const gone = take(asked, events.removed).state as Streaming
+  assert.deepEqual(
+    [gone.unacked.map((one) => one.products), gone.unsnapped, gone.begun],
+    [[['BTC-USD']], [], ['BTC-USD']],
+  )
+  assert.equal(ack(gone, 'BTC-USD').said, 'streaming')
+  const back = take(gone, { kind: 'sent', channel: 'level2', products: ['ETH-USDC'] }).state as Streaming
+  assert.deepEqual(
+    back.unsnapped.map((one) => one.product),
+    ['ETH-USDC'],
+  )
+})
+
+test('a connection whose products are all gone subscribes its heartbeats only, never all products', () => {
+  const [, actions] = step(states.connecting, events.opened, nowMs, { ...settings, products: [] }, () => 0.5)
+  assert.deepEqual(actions.map(words), ['subscribe heartbeats()'])
 })
 
 test('a heartbeat counter that jumps is written down, whatever it began with', () => {

@@ -5,7 +5,13 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { VaultError } from '../../src/core/errors.ts'
-import { awaitProducts, fetchText, listProducts, refuseUnknown } from '../../src/ingestion/products.ts'
+import {
+  awaitProducts,
+  compareList,
+  fetchText,
+  listProducts,
+  refuseUnknown,
+} from '../../src/ingestion/products.ts'
 import { coinbase } from '../../src/venue/coinbase.ts'
 import { ManualClock } from '../segment/manual-clock.ts'
 
@@ -126,4 +132,23 @@ test('a stop ends the wait for an answer', async () => {
       await assert.rejects(fetchText(`${url}/list`, stop.signal), { name: 'AbortError' })
     },
   )
+})
+
+test('a product is gone when two looks in a row lack it, and is back with the first that has it', () => {
+  const look = (listed: readonly string[], recorded: readonly string[], missingBefore: readonly string[]) =>
+    compareList(coinbase, 'all', recorded, listed, missingBefore)
+  const both = ['A-USD', 'B-USD']
+  assert.deepEqual(look(['A-USD'], both, []), { added: [], removed: [], missing: ['B-USD'] })
+  assert.deepEqual(look(both, both, ['B-USD']), { added: [], removed: [], missing: [] })
+  assert.deepEqual(look(['A-USD'], both, ['B-USD']), { added: [], removed: ['B-USD'], missing: ['B-USD'] })
+  assert.deepEqual(look(both, ['A-USD'], ['B-USD']), { added: ['B-USD'], removed: [], missing: [] })
+})
+
+test('of named products only those are taken up and given up; an alias is listed under its own product', () => {
+  const wanted = ['A-USD', 'BTC-USDC']
+  const look = (listed: readonly string[], recorded: readonly string[]) =>
+    compareList(coinbase, wanted, recorded, listed, ['A-USD'])
+  assert.deepEqual(look(['BTC-USD', 'C-USD'], wanted), { added: [], removed: ['A-USD'], missing: ['A-USD'] })
+  assert.deepEqual(look(['BTC-USD', 'C-USD'], ['BTC-USDC']), { added: [], removed: [], missing: ['A-USD'] })
+  assert.deepEqual(look(['A-USD', 'BTC-USD'], ['BTC-USDC']), { added: ['A-USD'], removed: [], missing: [] })
 })

@@ -284,9 +284,64 @@ test('who slept himself calls nobody silent, and takes up what was listed meanwh
       [],
     )
     assert.equal(opened(log), 1)
-    assert.deepEqual(said, ['products: 1 added, 0 removed'])
+    assert.deepEqual(said, ['products: listed NEW-USD'])
   })
 })
+
+for (const products of ['all', ['BTC-USD', 'ETH-USD']] as const)
+  test(
+    `a product that is delisted is unsubscribed, once, and missed by nobody: ${String(products)}`,
+    patience,
+    async (t) => {
+      await withSimulator({ products: 3 }, async (simulator) => {
+        const { clock, leap } = leaping()
+        let looks = 0
+        const counting: FetchText = async (url, signal) => {
+          const body = await fetchText(url, signal)
+          looks++
+          return body
+        }
+        const channels = ['level2', 'market_trades']
+        const { log, stop, said } = await record(t, simulator, {
+          clock,
+          products,
+          channels,
+          fetchText: counting,
+        })
+        await log.until(() => log.all('subscribe_sent').length === 3)
+        await flowing(log)
+        simulator.delistProduct('ETH-USD')
+        leap(600_000)
+        await log.until(() => looks === 2)
+        assert.deepEqual(log.all('products_changed'), [])
+        leap(60_000)
+        await log.until(() => log.all('products_changed').length === 1)
+        // Two messages, an eighth of a second apart.
+        await flowing(log, 1_500)
+        simulator.inject('reset')
+        await log.until(() => opened(log) === 2)
+        await flowing(log)
+        leap(600_000)
+        await log.until(() => looks === 4)
+        await flowing(log)
+        const { comparison, segments } = await stop()
+        assert.deepEqual(comparison.differences, [])
+        assert.deepEqual(log.all('products_changed'), [{ added: [], removed: ['ETH-USD'] }])
+        assert.deepEqual(
+          log.all('watchdog').filter((one) => one['what'] !== 'heartbeat_jump'),
+          [],
+        )
+        assert.ok(said.includes('products: traded no more ETH-USD'), said.join('\n'))
+        const acks = segments
+          .flatMap((one) => one.frames)
+          .map((one) => one.bytes.toString())
+          .filter((text) => text.includes('"channel":"subscriptions"'))
+        const withIt = acks.filter((text) => text.includes('ETH-USD')).length
+        const [subscribes, unsubscribes] = [3, 2]
+        assert.deepEqual([withIt, acks.length], [subscribes + 1, subscribes + unsubscribes + subscribes])
+      })
+    },
+  )
 
 /** A disk that takes nothing while it is shut. */
 function gated(): { disk: Disk; shut: () => void; open: () => void } {

@@ -61,6 +61,16 @@ test('a new listing goes where there is room, and to a new connection where ther
   assert.deepEqual(planShards(coinbase, ids.slice(0, 4), limit, room).length, 1)
 })
 
+test('a connection whose products are all gone is kept, and the next listings go on it', () => {
+  const two = planShards(coinbase, ids.slice(0, limit + 1), limit)
+  const lone = two.findIndex((shard) => shard.products.length < limit)
+  const kept = two.filter((_, i) => i !== lone).flatMap((shard) => shard.products)
+  const emptied = planShards(coinbase, kept, limit, two)
+  assert.deepEqual(emptied[lone], { index: two[lone]!.index, products: [] })
+  const filled = planShards(coinbase, [...kept, 'NEW-USD'], limit, emptied)
+  assert.ok(filled.length === 2 && placeOf(filled).has('NEW-USD'))
+})
+
 test('a product named twice is placed once', () => {
   assert.deepEqual(planShards(coinbase, ['A-USD', 'A-USD'], limit), [{ index: 0, products: ['A-USD'] }])
 })

@@ -103,6 +103,13 @@ test('a subscribe holds one channel; products and token only where there are any
   )
 })
 
+test('an unsubscribe names the products whose data end', () => {
+  assert.equal(
+    coinbase.unsubscribeFrame('level2', ['ETH-USD'], null),
+    '{"type":"unsubscribe","product_ids":["ETH-USD"],"channel":"level2"}',
+  )
+})
+
 test('data of an USDC pair come under the name of the USD pair', () => {
   assert.equal(coinbase.labelOf('BTC-USDC'), 'BTC-USD')
   for (const same of ['BTC-USD', 'BTC-USDT', 'USDC-EUR', 'BIT-31OCT26-CDE'])
