@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import { systemClock } from '../src/cli/system-clock.ts'
+import { writeInThread } from '../src/cli/writer-thread.ts'
 import { SegmentLog } from '../src/segment/log.ts'
 import { SegmentScanner } from '../src/segment/scan.ts'
-import { realDisk } from '../src/storage/disk.ts'
 import { openLocalStore } from '../src/storage/local.ts'
 import { listAll } from '../src/storage/object-store.ts'
 
@@ -29,7 +29,7 @@ const base = await mkdtemp(join(tmpdir(), 'mdv-bench-'))
 try {
   const store = await openLocalStore(base)
   const log = new SegmentLog(
-    { store, disk: realDisk, clock: systemClock },
+    { clock: systemClock, openWriter: writeInThread(base) },
     {
       venue: 'coinbase',
       url: '',

@@ -197,7 +197,7 @@ class Recorder {
       ...this.#rates,
       nextN: log.nextN,
       durableN: log.durableN,
-      durableLagMs: log.stats.maxDurableLagMs,
+      durableLagMs: log.maxDurableLagMs,
       queuedBytes: log.queuedBytes,
       products: this.#products.length,
       connections: connections.length,
@@ -225,7 +225,7 @@ class Recorder {
     }
     this.#reported = { atMs: nowMs, frames, bytes }
     report(this.progress())
-    log.stats.maxDurableLagMs = 0
+    log.maxDurableLagMs = 0
   }
 
   #anchor(): void {

@@ -1,7 +1,7 @@
 /** The growing file of the active segment: header, chunks, seal. Knows at every moment which of its bytes are durable. */
 
+import { createHash, type Hash } from 'node:crypto'
 import { dirname } from 'node:path'
-import { digestFile, followFile, forgetFile } from '../storage/digest.ts'
 import { writeAll, writeAllPieces, type Disk, type DiskFile } from '../storage/disk.ts'
 import type { Chunk } from './chunk.ts'
 import { SealedConnections } from './connection-stats.ts'
@@ -34,9 +34,9 @@ export class ActiveFile {
   readonly #file: DiskFile
   readonly #connections = new SealedConnections()
   #counts: Counts = noLines
-  /** Of the durable bytes; null until asked for. */
-  #sha256: Promise<string> | null = null
-  #durable: { readonly counts: Counts; readonly connections: string }
+  /** Written, not durable yet. */
+  #unsynced: readonly Chunk[] = []
+  #durable: { readonly counts: Counts; readonly connections: string; readonly hash: Hash }
 
   private constructor(disk: Disk, file: DiskFile, path: string, label: string, header: SegmentHeader) {
     this.#disk = disk
@@ -44,18 +44,17 @@ export class ActiveFile {
     this.path = path
     this.label = label
     this.header = header
-    this.#durable = { counts: noLines, connections: '[]' }
+    this.#durable = { counts: noLines, connections: '[]', hash: createHash('sha256') }
   }
 
   /** Makes the file with its header. Neither is durable before the first `sync`. EEXIST when the name is taken. */
   static async create(disk: Disk, path: string, label: string, header: SegmentHeader): Promise<ActiveFile> {
     const active = new ActiveFile(disk, await disk.create(path), path, label, header)
-    // An earlier file of this name was removed.
-    forgetFile(path)
     try {
       const bytes = Buffer.from(`${JSON.stringify({ segment: header })}\n`)
       await writeAll(active.#file, bytes)
       active.#counts = { ...noLines, bytes: bytes.length }
+      active.#durable.hash.update(bytes)
       // Before any of its lines is called durable, the file's name must be.
       await disk.syncFolder(dirname(path))
       return active
@@ -80,29 +79,25 @@ export class ActiveFile {
   }
 
   /** What the seal says of the durable lines: where a file that failed is to be cut, and what the next segment calls `prev`. */
-  async durableSeal(): Promise<Seal> {
-    const { counts, connections } = this.#durable
-    this.#sha256 ??= digestFile(this.path, counts.bytes)
-    // A failed look is tried again by the next caller.
-    const sha256 = await this.#sha256.catch((error: unknown) => {
-      this.#sha256 = null
-      throw error
-    })
+  durableSeal(): Seal {
+    const { counts, connections, hash } = this.#durable
+    const sha256 = hash.copy().digest('hex')
     return { ...counts, sha256, connections: JSON.parse(connections) as Seal['connections'] }
   }
 
   async write(chunks: readonly Chunk[]): Promise<void> {
-    const pieces = chunks
-      .filter((chunk) => chunk.used > 0)
-      .map((chunk) => chunk.bytes.subarray(0, chunk.used))
-    await writeAllPieces(this.#file, pieces)
+    await writeAllPieces(
+      this.#file,
+      chunks.map((chunk) => chunk.bytes).filter((bytes) => bytes.length > 0),
+    )
     for (const chunk of chunks) this.#count(chunk)
+    this.#unsynced = [...this.#unsynced, ...chunks]
   }
 
   #count(chunk: Chunk): void {
     this.#connections.add(chunk.connections)
     const before = this.#counts
-    const bytes = before.bytes + chunk.used
+    const bytes = before.bytes + chunk.bytes.length
     if (chunk.lines === 0) return
     this.#counts = {
       lines: before.lines + chunk.lines,
@@ -114,25 +109,27 @@ export class ActiveFile {
     }
   }
 
-  async sync(): Promise<void> {
-    await this.#file.datasync()
-    this.trustUnsynced()
-  }
-
-  /** Counts what is written as durable without syncing: for recorders that were told not to. */
-  trustUnsynced(): void {
-    this.#durable = { counts: this.#counts, connections: JSON.stringify(this.#connections) }
-    this.#sha256 = null
-    followFile(this.path, this.#counts.bytes)
+  /**
+   * What is written is durable when this returns.
+   *
+   * @param toDisk false: counted as durable without syncing, for recorders that were told not to
+   */
+  async sync(toDisk: boolean): Promise<void> {
+    const syncing = toDisk ? this.#file.datasync() : Promise.resolve()
+    // While the disk works. Of a copy, since what the disk refuses does not count.
+    const hash = this.#durable.hash.copy()
+    for (const { bytes } of this.#unsynced) hash.update(bytes)
+    await syncing
+    this.#unsynced = []
+    this.#durable = { counts: this.#counts, connections: JSON.stringify(this.#connections), hash }
   }
 
   /** Writes the seal after lines that are durable already, syncs and closes. */
   async seal(): Promise<void> {
-    const seal = await this.durableSeal()
+    const seal = this.durableSeal()
     await writeAll(this.#file, Buffer.from(`${JSON.stringify({ seal })}\n`))
     await this.#file.datasync()
     await this.#file.close()
-    forgetFile(this.path)
   }
 
   /** Lets go of a file that failed. Its handle may fail once more on closing, which says nothing new. */

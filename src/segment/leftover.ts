@@ -22,7 +22,7 @@ export async function sealDurablePart(disk: Disk, leftover: Leftover): Promise<v
   if (leftover.state === 'sealed') return
   if (leftover.state === 'whole') return sealWhole(leftover)
   if (leftover.file.durableLines === 0) return removeFile(disk, leftover.file.path)
-  const seal = await leftover.file.durableSeal()
+  const seal = leftover.file.durableSeal()
   const file = await disk.append(leftover.file.path)
   try {
     await file.truncate(seal.bytes)

@@ -8,6 +8,7 @@ import { systemClock } from '../../src/cli/system-clock.ts'
 import type { Clock } from '../../src/core/clock.ts'
 import type { LogEvent } from '../../src/segment/format.ts'
 import { SegmentLog, type LogConnection, type SegmentLogOptions } from '../../src/segment/log.ts'
+import { writeHere } from '../../src/segment/writer.ts'
 import { realDisk, type Disk } from '../../src/storage/disk.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
 import { readReadySegments, type RecordedSegment } from '../../test-full/segment-lines.ts'
@@ -88,7 +89,10 @@ export async function openLog(
   const folder = await mkdtemp(join(tmpdir(), 'mdv-ingestion-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const { disk = realDisk, clock = systemClock, ...rest } = settings
-  const log = new ObservedLog({ store: await openLocalStore(folder), disk, clock }, { ...options, ...rest })
+  const log = new ObservedLog(
+    { clock, openWriter: writeHere({ store: await openLocalStore(folder), disk, clock }) },
+    { ...options, ...rest },
+  )
   const finish = async (): Promise<RecordedSegment[]> => {
     await log.close()
     return readReadySegments(folder)

@@ -119,7 +119,7 @@ for (const [step, code] of [
       }
       await settle(recording, recording.log.close())
       hits += recording.troubles.length > 0 ? 1 : 0
-      assert.equal(recording.log.suspects, 0, `k ${k}: all is published without a restart`)
+      assert.equal(recording.log.stats.suspects, 0, `k ${k}: all is published without a restart`)
       const segments = await publishedSegments(place)
       assert.equal(assertWhole(segments), recording.log.nextN - 1, `k ${k}`)
       const frames = segments.flatMap(({ lines }) => lines).filter(({ kind }) => kind === 'frame')
@@ -181,7 +181,7 @@ test('a failed file that cannot be cut does not hold up or harm the next one', a
     await settle(recording, recording.log.flush())
     recording.clock.advance(2_000)
   }
-  assert.equal(recording.log.suspects, 1)
+  assert.equal(recording.log.stats.suspects, 1)
   await settle(recording, recording.log.close())
   await recover(place)
   const segments = await publishedSegments(place)

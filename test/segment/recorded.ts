@@ -8,6 +8,7 @@ import { setImmediate as nextTurn, setTimeout as realMillisecond } from 'node:ti
 import type { TestContext } from 'node:test'
 import type { VaultError } from '../../src/core/errors.ts'
 import type { Line, SegmentHeader } from '../../src/segment/format.ts'
+import { writeHere } from '../../src/segment/writer.ts'
 import { SegmentLog, type SegmentLogOptions } from '../../src/segment/log.ts'
 import { readSegment, type BadLine } from '../../src/segment/read.ts'
 import { recoverActive, type RecoveredSegment } from '../../src/segment/recovery.ts'
@@ -63,7 +64,7 @@ export async function startRecording(
   const store = await openLocalStore(place.base, disk)
   const troubles: VaultError[] = []
   const log = new SegmentLog(
-    { store, disk, clock, onTrouble: (error) => troubles.push(error) },
+    { clock, openWriter: writeHere({ store, disk, clock }), onTrouble: (error) => troubles.push(error) },
     { ...smallOptions, ...options },
   )
   return { log, store, clock, troubles }

@@ -21,6 +21,7 @@ import { coinbase } from '../../venue/coinbase.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import type { CoinbaseConfig, Config } from '../config.ts'
 import { software } from '../version.ts'
+import { writeInThread } from '../writer-thread.ts'
 
 const megabyte = 1_000_000
 const leaseMs = 60_000
@@ -144,9 +145,8 @@ async function record(
   const queueBytesMax = ingestion.queue_max_mb * megabyte
   const say = (text: string): void => output.err(`${output.isTerminal ? eraseLine : ''}${text}\n`)
   const deps = {
-    store,
-    disk: realDisk,
     clock,
+    openWriter: writeInThread(store.location),
     onTrouble: (error: VaultError) => say(`${error.message}\n  → ${error.remedy ?? ''}`),
   }
   const onDurable = context.options['watermark'] === true ? { onDurable: watermark(context) } : {}
@@ -160,7 +160,7 @@ async function record(
       segmentBytesMax: ingestion.segment_max_mb * megabyte,
       segmentAgeMsMax: ingestion.segment_max_seconds * 1000,
       flushEveryMs: ingestion.flush_interval_seconds * 1000,
-      flushBytes: 1024 * 1024,
+      flushBytes: 256 * 1024,
       fsync: ingestion.enable_fsync,
       queueBytesMax,
     },

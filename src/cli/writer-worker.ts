@@ -1,0 +1,31 @@
+/** The far end of writer-thread.ts. */
+
+import { parentPort, workerData, type Transferable } from 'node:worker_threads'
+import { realDisk } from '../storage/disk.ts'
+import { openLocalStore } from '../storage/local.ts'
+import { writeHere } from '../segment/writer.ts'
+import { systemClock } from './system-clock.ts'
+import { memoryOf, type WriterReport, type WriterRequest, type WriterStart } from './writer-thread.ts'
+
+const { baseDir, options } = workerData as WriterStart
+const port = parentPort!
+
+function tell(report: WriterReport, memory: readonly Transferable[] = []): void {
+  port.postMessage(report, memory)
+}
+
+const store = await openLocalStore(baseDir)
+const writer = writeHere({ store, disk: realDisk, clock: systemClock })(options, {
+  onDurable: (batches, stats) => {
+    const buffers = batches.map(({ bytes, records }) => ({ bytes, records }))
+    tell({ kind: 'durable', buffers, stats }, buffers.flatMap(memoryOf))
+  },
+  onStats: (stats) => tell({ kind: 'stats', stats }),
+  onTrouble: ({ kind, message, remedy }) => tell({ kind: 'trouble', error: { kind, message, remedy } }),
+})
+
+port.on('message', (request: WriterRequest) => {
+  if (request.kind === 'write') writer.write(request.batch)
+  else if (request.kind === 'stop') writer.stop()
+  else void writer.close().then(() => tell({ kind: 'closed' }))
+})

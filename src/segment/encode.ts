@@ -1,0 +1,172 @@
+/** A batch becomes lines, in place where all its frames can stand as they came: which is always, but for faults of the venue. */
+
+import { isUtf8 } from 'node:buffer'
+import { binaryFrame, connectionBits, connectionsMax, recordFields, restText, type Batch } from './batch.ts'
+import type { Chunk } from './chunk.ts'
+import { ConnectionCounter } from './connection-stats.ts'
+import {
+  closeLine,
+  connectionBytes,
+  LineEncoder,
+  lineBytesMax,
+  openSuffix,
+  suffixBytes,
+  verbatimReason,
+  verbatimRest,
+} from './line.ts'
+
+const braceOpen = 0x7b
+const braceClose = 0x7d
+const lineFeed = 0x0a
+const carriageReturn = 0x0d
+
+/** One line of a batch, lent: valid until the next is read. */
+interface Record {
+  kind: number
+  connection: number
+  sizeBytes: number
+  recvNs: bigint
+  sequence: number
+}
+
+/** Reads the records of a batch in order. */
+class RecordReader {
+  readonly record: Record = { kind: 0, connection: 0, sizeBytes: 0, recvNs: 0n, sequence: -1 }
+  readonly #batch: Batch
+  #offsetNs = 0
+
+  constructor(batch: Batch) {
+    this.#batch = batch
+    this.record.recvNs = batch.baseNs
+  }
+
+  read(line: number): Record {
+    const { records, baseNs } = this.#batch
+    const { record } = this
+    const at = line * recordFields
+    const kindAndConnection = records[at]!
+    record.kind = kindAndConnection >>> connectionBits
+    record.connection = kindAndConnection & (connectionsMax - 1)
+    record.sizeBytes = records[at + 1]!
+    record.sequence = records[at + 3]!
+    const offsetNs = records[at + 2]!
+    if (offsetNs !== this.#offsetNs) {
+      this.#offsetNs = offsetNs
+      record.recvNs = baseNs + BigInt(offsetNs)
+    }
+    return record
+  }
+}
+
+/** Writes the lines of batches, whose counters go on from one to the next. About 1 µs of CPU for a line of 740 bytes. */
+export class BatchEncoder {
+  #nextN = 1
+  #encoder = new LineEncoder(1)
+  /** Where the frame or rest of each line begins. */
+  #starts = new Int32Array(1024)
+
+  encode(batch: Batch): Chunk {
+    const lastN = this.#nextN + batch.lines - 1
+    const names = batch.connections.map(connectionBytes)
+    const counters = batch.connections.map((name) => new ConnectionCounter(name))
+    const lastRecvNs = this.#writeHeads(batch, names, counters)
+    const reasons = isPlain(batch, this.#starts) ? null : this.#reasons(batch)
+    const bytes = reasons === null ? this.#closeLines(batch) : this.#rewrite(batch, names, reasons)
+    this.#nextN = lastN + 1
+    return {
+      bytes,
+      lines: batch.lines,
+      firstN: batch.firstN,
+      lastN,
+      firstRecvNs: batch.baseNs,
+      lastRecvNs,
+      connections: counters.map((counter) => counter.take()).filter((stretch) => stretch !== null),
+      endsSegment: batch.endsSegment,
+      batch,
+    }
+  }
+
+  /** @returns the receive time of the last line */
+  #writeHeads(batch: Batch, names: readonly Uint8Array[], counters: readonly ConnectionCounter[]): bigint {
+    if (this.#starts.length < batch.lines) this.#starts = new Int32Array(batch.lines * 2)
+    const reader = new RecordReader(batch)
+    let at = 0
+    for (let line = 0; line < batch.lines; line++) {
+      const { kind, connection, sizeBytes, recvNs, sequence } = reader.read(line)
+      if (kind === restText) at = this.#encoder.head(batch.bytes, at, recvNs)
+      else {
+        at = this.#encoder.frameHead(batch.bytes, at, recvNs, names[connection]!, sizeBytes)
+        counters[connection]!.add(sequence)
+      }
+      this.#starts[line] = at
+      openSuffix(batch.bytes, at + sizeBytes)
+      at += sizeBytes + suffixBytes
+    }
+    if (at !== batch.used) throw new Error(`a batch of ${batch.used} bytes took ${at}`)
+    return reader.record.recvNs
+  }
+
+  /** Why each frame cannot stand as it came; null when all can after all, such as JSON that is no object. */
+  #reasons(batch: Batch): ReturnType<typeof verbatimReason>[] | null {
+    const reader = new RecordReader(batch)
+    const reasons = Array.from({ length: batch.lines }, (_, line) => {
+      const { kind, sizeBytes } = reader.read(line)
+      if (kind === restText) return null
+      const start = this.#starts[line]!
+      return verbatimReason(asBuffer(batch.bytes, start, start + sizeBytes), kind === binaryFrame)
+    })
+    return reasons.every((reason) => reason === null) ? null : reasons
+  }
+
+  #closeLines(batch: Batch): Buffer {
+    const bytes = asBuffer(batch.bytes, 0, batch.used)
+    const { records } = batch
+    let from = 0
+    for (let line = 0; line < batch.lines; line++)
+      from = closeLine(bytes, from, this.#starts[line]! + records[line * recordFields + 1]!)
+    return bytes
+  }
+
+  /** Into memory of its own, since lines of frames that cannot stand as they came are longer. */
+  #rewrite(
+    batch: Batch,
+    names: readonly Buffer[],
+    reasons: readonly ReturnType<typeof verbatimReason>[],
+  ): Buffer {
+    const encoder = new LineEncoder(this.#nextN)
+    const reader = new RecordReader(batch)
+    const lines = reasons.map((reason, line) => {
+      const { kind, connection, sizeBytes, recvNs } = reader.read(line)
+      const start = this.#starts[line]!
+      const value = asBuffer(batch.bytes, start, start + sizeBytes)
+      if (kind === restText) return encoder.other(recvNs, value.toString('utf8'))
+      if (reason !== null)
+        return encoder.other(recvNs, verbatimRest(batch.connections[connection]!, value, reason))
+      const target = Buffer.allocUnsafe(lineBytesMax(names[connection]!, sizeBytes))
+      return target.subarray(0, encoder.frame(target, 0, recvNs, names[connection]!, value))
+    })
+    return Buffer.concat(lines)
+  }
+}
+
+/**
+ * Whether every frame can stand as it came: looked at in one go, since calls cost more than the bytes. The envelopes around
+ * the frames are plain, and a frame that begins and ends with a brace shares no character with its neighbour.
+ */
+function isPlain(batch: Batch, starts: Int32Array): boolean {
+  const { bytes, records } = batch
+  for (let line = 0; line < batch.lines; line++) {
+    const kind = records[line * recordFields]! >>> connectionBits
+    if (kind === restText) continue
+    const sizeBytes = records[line * recordFields + 1]!
+    const start = starts[line]!
+    if (kind === binaryFrame || sizeBytes < 2) return false
+    if (bytes[start] !== braceOpen || bytes[start + sizeBytes - 1] !== braceClose) return false
+  }
+  const all = asBuffer(bytes, 0, batch.used)
+  return all.indexOf(lineFeed) < 0 && all.indexOf(carriageReturn) < 0 && isUtf8(all)
+}
+
+function asBuffer(bytes: Uint8Array, from: number, until: number): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + from, until - from)
+}

@@ -1,0 +1,338 @@
+/**
+ * Batches become durable: encoded, written in groups, synced, sealed into segments and published.
+ *
+ * Invariant: a line is kept in memory until an fdatasync has covered it in a file whose name is synced too; only then is it
+ * reported. A file whose write or fsync failed is never trusted past what was durable before: the lines it did not cover are written
+ * again, under the same counters, to a new segment, whose header (first n) tells recovery where the failed file must be cut.
+ */
+
+import { dirname } from 'node:path'
+import type { Clock } from '../core/clock.ts'
+import { messageOf, systemCode, VaultError } from '../core/errors.ts'
+import { utcHour } from '../core/time.ts'
+import { activeSegmentKey, segmentLabel } from '../storage/keys.ts'
+import { syncNames, type Disk } from '../storage/disk.ts'
+import type { LocalObjectStore } from '../storage/object-store.ts'
+import { ActiveFile } from './active-file.ts'
+import type { Batch, BatchBuffers } from './batch.ts'
+import type { Chunk } from './chunk.ts'
+import { BatchEncoder } from './encode.ts'
+import { sealDurablePart, type Leftover } from './leftover.ts'
+import { freeCounter, publishSegment } from './publish.ts'
+
+export interface WriterOptions {
+  readonly venue: string
+  readonly url: string
+  readonly software: string
+  readonly recorder: string
+  /** false: durable means written to the operating system; a power loss may take what it still held. */
+  readonly fsync: boolean
+}
+
+export interface WriterDeps {
+  readonly store: LocalObjectStore
+  readonly disk: Disk
+  readonly clock: Clock
+}
+
+export interface WriterStats {
+  segmentsSealed: number
+  linesWritten: number
+  bytesWritten: number
+  fsyncs: number
+  lastFsyncMs: number
+  maxFsyncMs: number
+  activeSizeBytes: number
+  activeLabel: string | null
+  /** Files that failed, or could not be published, and wait for another attempt. */
+  suspects: number
+}
+
+export const noStats: WriterStats = {
+  segmentsSealed: 0,
+  linesWritten: 0,
+  bytesWritten: 0,
+  fsyncs: 0,
+  lastFsyncMs: 0,
+  maxFsyncMs: 0,
+  activeSizeBytes: 0,
+  activeLabel: null,
+  suspects: 0,
+}
+
+/** What a writer tells of its work. */
+export interface WriterEvents {
+  /** The oldest batches are durable: theirs to fill again is whoever wrote them. */
+  readonly onDurable: (batches: readonly BatchBuffers[], stats: WriterStats) => void
+  /** Something was sealed, published or given up. */
+  readonly onStats: (stats: WriterStats) => void
+  /** The disk refuses; lines are kept until it takes bytes again. */
+  readonly onTrouble: (error: VaultError) => void
+}
+
+/** Where the log's batches go: written by this thread or by another. */
+export interface Writer {
+  /** Takes a batch, which is the writer's until it is reported durable. */
+  write(batch: Batch): void
+  /** Resolves when all that was written is durable, sealed and published, or after `stop`. */
+  close(): Promise<void>
+  /** Ends without what the disk has not taken. */
+  stop(): void
+}
+
+export type OpenWriter = (options: WriterOptions, events: WriterEvents) => Writer
+
+const retryAfterMs = 1000
+const retrySuspectsMs = 10_000
+
+/** Writes on the calling thread. */
+export function writeHere(deps: WriterDeps): OpenWriter {
+  return (options, events) => new SegmentWriter(deps, options, events)
+}
+
+class SegmentWriter implements Writer {
+  readonly #deps: WriterDeps
+  readonly #options: WriterOptions
+  readonly #events: WriterEvents
+  readonly #encoder = new BatchEncoder()
+  readonly #stats: WriterStats = { ...noStats }
+  /** Oldest first, none of them durable. */
+  #waiting: Chunk[] = []
+  #active: ActiveFile | null = null
+  /** Ended files that stay unsealed until the next one has durable lines: a recorder's last file is always there for recovery to close. */
+  #ended: ActiveFile[] = []
+  /** Files that no longer grow and are not published yet, oldest first. */
+  #suspects: Leftover[] = []
+  /** Sealing and publishing go on beside the writing of newer lines. */
+  #sealing: Promise<void> | null = null
+  #suspectsNotBeforeMs = 0
+  #prev: string | null = null
+  #folderIsNamed = false
+  #closing = false
+  #wake: (() => void) | null = null
+  readonly #stop = new AbortController()
+  readonly #loop: Promise<void>
+
+  constructor(deps: WriterDeps, options: WriterOptions, events: WriterEvents) {
+    this.#deps = deps
+    this.#options = options
+    this.#events = events
+    this.#loop = this.#run()
+  }
+
+  write(batch: Batch): void {
+    this.#waiting.push(this.#encoder.encode(batch))
+    this.#wake?.()
+  }
+
+  close(): Promise<void> {
+    this.#closing = true
+    this.#wake?.()
+    return this.#loop
+  }
+
+  stop(): void {
+    this.#stop.abort()
+  }
+
+  /** Writes what waits, until told to stop and nothing waits. Disk trouble is reported and tried again, never skipped. */
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#commitWaiting()
+      } catch (error) {
+        await this.#survive(error)
+        continue
+      }
+      if (this.#suspects.length > 0)
+        this.#sealing ??= this.#sealSuspects().finally(() => (this.#sealing = null))
+      if (this.#waiting.length > 0) continue
+      if (this.#closing) return await this.#finish()
+      await new Promise<void>((resolve) => (this.#wake = resolve))
+      this.#wake = null
+    }
+  }
+
+  async #commitWaiting(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      // Chunks that arrive meanwhile wait for the next group; a segment's end closes the group.
+      const end = this.#waiting.findIndex((chunk) => chunk.endsSegment)
+      const group = this.#waiting.slice(0, end < 0 ? undefined : end + 1)
+      if (this.#active === null && group.every((chunk) => chunk.lines === 0)) {
+        // The end of a segment whose file failed after its last line was durable: there is nothing left to end.
+        this.#nowDurable(group)
+        continue
+      }
+      this.#active ??= await this.#openActive(group[0]!)
+      await this.#active.write(group)
+      await this.#sync(this.#active)
+      this.#nowDurable(group)
+      this.#sealEnded()
+      if (end < 0) continue
+      this.#prev = this.#active.durableSeal().sha256
+      this.#ended.push(this.#active)
+      this.#active = null
+      this.#lookAtActive()
+      if (!group.at(-1)!.batch.isFollowed) this.#sealEnded()
+    }
+  }
+
+  async #openActive(first: Chunk): Promise<ActiveFile> {
+    const { clock, disk, store } = this.#deps
+    const { venue, url, software, recorder } = this.#options
+    const hour = utcHour(clock.nowMs())
+    const header = {
+      format: 1,
+      venue,
+      url,
+      software,
+      recorder,
+      n: first.firstN,
+      prev: this.#prev,
+      opened_ns: String(clock.nowNs()),
+    } as const
+    await this.#makeFolder()
+    for (let counter = await freeCounter(store, venue, hour, this.#stop.signal); ; counter++) {
+      const label = segmentLabel(hour, counter)
+      const path = store.pathOf(activeSegmentKey(venue, label))
+      try {
+        return await ActiveFile.create(disk, path, label, header)
+      } catch (error) {
+        if (systemCode(error) !== 'EEXIST') throw error
+      }
+    }
+  }
+
+  /** Lines are durable in a file whose name is, in a folder whose name is. */
+  async #makeFolder(): Promise<void> {
+    const { disk, store } = this.#deps
+    const folder = dirname(store.pathOf(activeSegmentKey(this.#options.venue, 'x')))
+    await disk.makeFolder(folder)
+    if (!this.#folderIsNamed) await syncNames(disk, folder, store.location)
+    this.#folderIsNamed = true
+  }
+
+  async #sync(active: ActiveFile): Promise<void> {
+    const startMs = this.#deps.clock.monotonicMs()
+    await active.sync(this.#options.fsync)
+    const tookMs = this.#deps.clock.monotonicMs() - startMs
+    this.#stats.fsyncs++
+    this.#stats.lastFsyncMs = tookMs
+    this.#stats.maxFsyncMs = Math.max(this.#stats.maxFsyncMs, tookMs)
+  }
+
+  #nowDurable(group: readonly Chunk[]): void {
+    this.#waiting = this.#waiting.slice(group.length)
+    const stats = this.#stats
+    for (const chunk of group) {
+      stats.linesWritten += chunk.lines
+      stats.bytesWritten += chunk.bytes.length
+    }
+    this.#lookAtActive()
+    this.#events.onDurable(
+      group.map((chunk) => chunk.batch),
+      stats,
+    )
+  }
+
+  #lookAtActive(): void {
+    this.#stats.activeSizeBytes = this.#active?.sizeBytes ?? 0
+    this.#stats.activeLabel = this.#active?.label ?? null
+  }
+
+  /**
+   * Seals and publishes files whose successor has durable lines, or none will come. Crash before: recovery finds both, and the later
+   * one tells that the earlier one is whole. Crash after the seal: recovery publishes the file as it is.
+   */
+  #sealEnded(): void {
+    this.#suspects.push(...this.#ended.splice(0).map((file): Leftover => ({ file, state: 'whole' })))
+    this.#sealSoon()
+  }
+
+  #sealSoon(): void {
+    if (this.#suspects.length === 0) return
+    this.#sealing ??= this.#sealSuspects().finally(() => (this.#sealing = null))
+  }
+
+  /** The last of them, once nothing waits to be written. */
+  async #finish(): Promise<void> {
+    await this.#sealing
+    // Once more for what failed: then it is left to recovery.
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      this.#sealEnded()
+      this.#sealSoon()
+      await this.#sealing
+    }
+  }
+
+  /** Gives the active file up and waits a little: the lines it did not make durable go into the next one. */
+  async #survive(error: unknown): Promise<void> {
+    const active = this.#active
+    this.#active = null
+    this.#report(error)
+    if (active !== null) {
+      await active.abandon()
+      await this.#giveUp(active)
+    }
+    // Told to stop meanwhile: the loop looks for that itself.
+    await this.#deps.clock.sleep(retryAfterMs, this.#stop.signal).catch(() => undefined)
+  }
+
+  async #giveUp(active: ActiveFile): Promise<void> {
+    const suspect: Leftover = { file: active, state: 'failed' }
+    const lines = active.durableLines
+    try {
+      if (lines > 0) this.#prev = active.durableSeal().sha256
+      // Nothing in it is durable, and its replacement will begin at the same counter: better gone before that one comes.
+      if (lines === 0) return await sealDurablePart(this.#deps.disk, suspect)
+    } catch (error) {
+      this.#report(error)
+    }
+    this.#suspects.push(suspect)
+    this.#tellStats()
+  }
+
+  #tellStats(): void {
+    this.#stats.suspects = this.#suspects.length
+    this.#events.onStats(this.#stats)
+  }
+
+  #report(error: unknown): void {
+    const code = systemCode(error)
+    const trouble =
+      error instanceof VaultError
+        ? error
+        : new VaultError('unavailable', `writing under ${this.#deps.store.location}: ${messageOf(error)}`, {
+            cause: error,
+            remedy:
+              code === 'ENOSPC' || code === 'EDQUOT'
+                ? 'free space on that disk; recording goes on by itself'
+                : 'look at the disk; recording goes on by itself in a new segment',
+          })
+    this.#events.onTrouble(trouble)
+  }
+
+  /**
+   * Publishes sealed files, and cuts failed ones back to what was durable first. One that cannot be done now is tried again after
+   * a while, and at the next start by recovery: it must neither hold new lines up nor harm the file they go to.
+   */
+  async #sealSuspects(): Promise<void> {
+    const { store, disk, clock } = this.#deps
+    if (clock.monotonicMs() < this.#suspectsNotBeforeMs && !this.#closing) return
+    for (const leftover of this.#suspects.slice()) {
+      try {
+        await sealDurablePart(disk, leftover)
+        const { durableLines, label, path } = leftover.file
+        if (durableLines > 0) {
+          await publishSegment(store, this.#options.venue, path, label, this.#stop.signal)
+          this.#stats.segmentsSealed++
+        }
+        this.#suspects.splice(this.#suspects.indexOf(leftover), 1)
+        this.#tellStats()
+      } catch (error) {
+        this.#suspectsNotBeforeMs = clock.monotonicMs() + retrySuspectsMs
+        this.#report(error)
+      }
+    }
+  }
+}
