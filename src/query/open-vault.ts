@@ -2,11 +2,10 @@
 
 import { stat } from 'node:fs/promises'
 import { systemCode, VaultError } from '../core/errors.ts'
-import { openLocalStore } from '../storage/local.ts'
-import type { LocalObjectStore } from '../storage/object-store.ts'
+import { openLocalStore, type OpenedLocalStore } from '../storage/local.ts'
 
 /** @throws {VaultError} `preflight` when there is no such folder */
-export async function openVault(baseDir: string): Promise<LocalObjectStore> {
+export async function openVault(baseDir: string): Promise<OpenedLocalStore> {
   try {
     await stat(baseDir)
   } catch (error) {

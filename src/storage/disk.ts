@@ -4,7 +4,7 @@
  */
 
 import { constants } from 'node:fs'
-import { link, mkdir, open, unlink, type FileHandle } from 'node:fs/promises'
+import { link, mkdir, open, stat, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { systemCode } from '../core/errors.ts'
 
@@ -85,8 +85,35 @@ export const realDisk: Disk = {
     }
   },
   makeFolder: async (path) => {
-    await mkdir(path, { recursive: true })
+    await makeFolders(path)
   },
+}
+
+/**
+ * Makes a folder and those above it. Not by `recursive: true`: where a folder stands and yet takes none (an automounter's, /proc)
+ * Node 20 asks again for ever, without a pause.
+ *
+ * @returns the topmost folder made; undefined when all were there
+ */
+export async function makeFolders(path: string): Promise<string | undefined> {
+  try {
+    return await makeOne(path)
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT' || dirname(path) === path) throw error
+  }
+  const first = await makeFolders(dirname(path))
+  const last = await makeOne(path)
+  return first ?? last
+}
+
+async function makeOne(path: string): Promise<string | undefined> {
+  try {
+    await mkdir(path)
+    return path
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST' && (await stat(path)).isDirectory()) return undefined
+    throw error
+  }
 }
 
 /** Writes all of `bytes`: `write` may take a part and say so only in its result. */

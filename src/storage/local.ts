@@ -5,10 +5,10 @@
 
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { lstat, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { systemCode, VaultError } from '../core/errors.ts'
-import { realDisk, syncNames, writeAll, type Disk } from './disk.ts'
+import { makeFolders, realDisk, syncNames, writeAll, type Disk } from './disk.ts'
 import type { LocalObjectStore, ObjectInfo, PutOutcome } from './object-store.ts'
 
 /** Ours, beside the objects: temporary files and scratch. Listings never show it. */
@@ -32,7 +32,7 @@ export async function openLocalStore(baseDir: string, disk: Disk = realDisk): Pr
   const location = resolve(baseDir)
   try {
     const temporaries = join(location, ownFolder, 'tmp')
-    const first = await mkdir(temporaries, { recursive: true })
+    const first = await makeFolders(temporaries)
     if (first !== undefined) await syncNames(disk, temporaries, dirname(first))
     const abilities = await probe(temporaries, disk)
     await removeForgotten(temporaries)
@@ -293,7 +293,7 @@ class LocalStore implements OpenedLocalStore {
   async scratch(name: string): Promise<string> {
     checkKey(name)
     const path = join(this.location, ownFolder, 'scratch', name)
-    await this.#explained(name, () => mkdir(path, { recursive: true }))
+    await this.#explained(name, () => makeFolders(path))
     return path
   }
 
@@ -302,7 +302,7 @@ class LocalStore implements OpenedLocalStore {
    * was there already: whoever made it may have died before syncing.
    */
   async #makeFolder(path: string): Promise<void> {
-    const first = await mkdir(path, { recursive: true })
+    const first = await makeFolders(path)
     if (first === undefined && this.#named.has(path)) return
     await this.#refuseLinks(path)
     if (this.#abilities.folderSync) await syncNames(this.#disk, path, this.location)
@@ -388,6 +388,8 @@ const remedies: Readonly<Record<string, string>> = {
   EROFS: 'that file system is read-only: mount it writable, or set storage.base_dir to another folder',
   ENOSPC: 'free space on that disk, or set storage.base_dir to another one',
   EDQUOT: 'free space within the quota, or set storage.base_dir to another disk',
+  ENOENT:
+    'a folder above it is gone or takes none: mount that disk, or set storage.base_dir to another folder',
   ENOTDIR: 'a file stands where a folder should be: move it away, or set storage.base_dir to another folder',
   EEXIST: 'a file stands where a folder should be: move it away, or set storage.base_dir to another folder',
   ELOOP: 'a symbolic link lies inside the vault: replace it by what it points to',

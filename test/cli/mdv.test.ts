@@ -67,6 +67,7 @@ const refusals: readonly (readonly [args: string, code: number, err: RegExp])[] 
   ['ingest --segment-max-mb lots', 2, /^mdv: --segment-max-mb: "lots" is not a number of MB\n/],
   ['status --config none.yaml', 3, /^mdv: none\.yaml: no such file\n {2}→ /],
   ['status --base-dir nothing', 4, /^mdv: .*nothing: there is no vault here\n {2}→ /],
+  ['etl --once --base-dir nothing', 4, /^mdv: .*nothing: there is no vault here\n {2}→ /],
   ['ingest --base-dir file/x', 4, /^mdv: .*file.*\n {2}→ /],
   ['demo --seconds 0', 2, /^mdv: --seconds 0: not a whole number from 1 to 86400\n$/],
   ['demo --dir full', 4, /^mdv: .*full: not empty\n {2}→ /],

@@ -23,6 +23,11 @@ test('a file where the base folder should be is refused with the way out', async
   await assert.rejects(() => openLocalStore(base), { kind: 'preflight', remedy: /base_dir/ })
 })
 
+if (process.platform === 'linux')
+  test('a folder that takes none, as an automounter’s, is refused and not asked for ever', async () => {
+    await assert.rejects(() => openLocalStore('/proc/mdv/vault'), { kind: 'preflight', remedy: /base_dir/ })
+  })
+
 test('a full disk is refused with its path and the way out, and leaves no temporary file', async (t) => {
   const base = await folder(t)
   const full: Disk = {

@@ -1,10 +1,11 @@
 /** `mdv demo`: everything at once against the built-in simulator, and a report in which three accounts must agree. */
 
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { formatBytes } from '../../core/bytes.ts'
 import { systemCode, VaultError } from '../../core/errors.ts'
+import { makeFolders } from '../../storage/disk.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { Pipeline, type PipelineState, type SimulatorAddress } from '../demo/pipeline.ts'
@@ -71,7 +72,7 @@ function readNumber(flag: string, given: unknown, min: number, max: number): num
 
 async function makeFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true })
+    await makeFolders(folder)
     if ((await readdir(folder)).length === 0) return
   } catch (error) {
     const isFile = ['EEXIST', 'ENOTDIR'].includes(systemCode(error) ?? '')

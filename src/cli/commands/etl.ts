@@ -14,6 +14,7 @@ import { runEtlOnce, type EtlOptions } from '../../etl/run.ts'
 import type { EtlEvent, EtlProgress, EtlSummary } from '../../etl/run-report.ts'
 import { openWorkerScratch } from '../../etl/sweep.ts'
 import { watchEtl } from '../../etl/watch.ts'
+import { openVault } from '../../query/open-vault.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
@@ -51,7 +52,9 @@ export const command: Command = {
     const hours = hoursOf(context.options)
     const config = await context.config()
     giveWay()
-    const store = await openLocalStore(config.storage.base_dir)
+    // A watcher may be up before its recorder; once over nothing is a mistyped folder.
+    const open = isWatch ? openLocalStore : openVault
+    const store = await open(config.storage.base_dir)
     for (const note of store.notes) context.output.err(`${note}\n`)
     const worker = await makeWorker()
     const scratchDir = await openWorkerScratch(store, worker)

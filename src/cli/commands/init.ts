@@ -1,9 +1,10 @@
 /** `mdv init`: writes a commented configuration where none is. It never overwrites one. */
 
-import { mkdir, stat, writeFile } from 'node:fs/promises'
+import { stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { createInterface, type Interface } from 'node:readline/promises'
 import { messageOf, systemCode, VaultError } from '../../core/errors.ts'
+import { makeFolders } from '../../storage/disk.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { defaultConfigPath, loadConfig } from '../config-load.ts'
 import { commentedYaml } from '../config-text.ts'
@@ -110,7 +111,7 @@ async function exists(path: string): Promise<boolean> {
 /** @returns false when something is there already */
 async function writeIfAbsent(path: string, text: string): Promise<boolean> {
   try {
-    await mkdir(dirname(path), { recursive: true })
+    await makeFolders(dirname(path))
     await writeFile(path, text, { flag: 'wx' })
     return true
   } catch (error) {
