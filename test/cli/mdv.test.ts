@@ -68,6 +68,13 @@ const refusals: readonly (readonly [args: string, code: number, err: RegExp])[] 
   ['status --config none.yaml', 3, /^mdv: none\.yaml: no such file\n {2}→ /],
   ['status --base-dir nothing', 4, /^mdv: .*nothing: there is no vault here\n {2}→ /],
   ['etl --once --base-dir nothing', 4, /^mdv: .*nothing: there is no vault here\n {2}→ /],
+  [
+    'etl --once --from 2025-12-04 --until 2025-12-04',
+    2,
+    /^mdv: --from 2025-12-04 --until 2025-12-04: no hour lies between them\n {2}→ /,
+  ],
+  ['simulate --port 99999', 2, /^mdv: --port "99999": not a port\n {2}→ /],
+  ['init --yes --config file/c.yaml', 4, /^mdv: file.c\.yaml: cannot be written: .*\n {2}→ /],
   ['ingest --base-dir file/x', 4, /^mdv: .*file.*\n {2}→ /],
   ['demo --seconds 0', 2, /^mdv: --seconds 0: not a whole number from 1 to 86400\n$/],
   ['demo --dir full', 4, /^mdv: .*full: not empty\n {2}→ /],

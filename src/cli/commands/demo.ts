@@ -4,7 +4,7 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { formatBytes } from '../../core/bytes.ts'
-import { systemCode, VaultError } from '../../core/errors.ts'
+import { messageOf, systemCode, VaultError } from '../../core/errors.ts'
 import { makeFolders } from '../../storage/disk.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
@@ -78,7 +78,7 @@ async function makeFolder(folder: string): Promise<void> {
     const isFile = ['EEXIST', 'ENOTDIR'].includes(systemCode(error) ?? '')
     throw new VaultError(
       'preflight',
-      isFile ? `${folder}: a file is in the way` : `${folder}: ${String(error)}`,
+      isFile ? `${folder}: a file is in the way` : `${folder}: ${messageOf(error)}`,
       {
         cause: error,
         remedy: 'name a folder that can be made with --dir',

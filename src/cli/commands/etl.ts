@@ -128,13 +128,25 @@ function modeOf({ options }: CommandContext): 'once' | 'watch' {
 
 function hoursOf(options: CommandContext['options']): HourRange {
   const [date, from, until] = [options['date'], options['from'], options['until']]
-  if (typeof date !== 'string') return { from: hourOf(from, '--from'), until: hourOf(until, '--until') }
+  if (typeof date !== 'string') return rangeOf(from, until)
   if (from !== undefined || until !== undefined)
     throw new VaultError('usage', '--date together with --from or --until', {
       remedy: 'give one or the other',
     })
   // No hour of a day sorts after it.
   return { from: hourOf(date, '--date'), until: `${date.replaceAll('-', '')}T24` }
+}
+
+function rangeOf(from: unknown, until: unknown): HourRange {
+  const range = { from: hourOf(from, '--from'), until: hourOf(until, '--until') }
+  if (range.from === null || range.until === null || range.from < range.until) return range
+  throw new VaultError(
+    'usage',
+    `--from ${String(from)} --until ${String(until)}: no hour lies between them`,
+    {
+      remedy: '--until is not part of it: for one day give --date, for one hour the next one as --until',
+    },
+  )
 }
 
 /** `2025-12-03` and `2025-12-03T14` as the hour in a segment's label. */

@@ -110,12 +110,14 @@ async function exists(path: string): Promise<boolean> {
 
 /** @returns false when something is there already */
 async function writeIfAbsent(path: string, text: string): Promise<boolean> {
+  let isMade = false
   try {
     await makeFolders(dirname(path))
+    isMade = true
     await writeFile(path, text, { flag: 'wx' })
     return true
   } catch (error) {
-    if (systemCode(error) === 'EEXIST') return false
+    if (isMade && systemCode(error) === 'EEXIST') return false
     throw new VaultError('preflight', `${path}: cannot be written: ${messageOf(error)}`, {
       cause: error,
       remedy: 'name another file with --config, or make the folder writable',

@@ -63,7 +63,7 @@ function readOptions(context: CommandContext): SimulatorOptions {
   const messages = options['messageLimit']
   const kept = options['accountFrames']
   return {
-    port: readNumber('--port', options['port'], 0),
+    port: readPort(options['port']),
     products: readProducts(String(options['products'])),
     framesPerSecond: readNumber('--rate', options['rate'], 0),
     unconflated: options['unconflated'] === true,
@@ -79,6 +79,14 @@ function readOptions(context: CommandContext): SimulatorOptions {
 
 function readProducts(text: string): number | string[] {
   return /^\d+$/.test(text) ? readNumber('--products', text, 1) : text.split(',').map((id) => id.trim())
+}
+
+function readPort(given: unknown): number {
+  const port = Number(given)
+  if (String(given).trim() !== '' && Number.isInteger(port) && port >= 0 && port <= 65_535) return port
+  throw new VaultError('usage', `--port ${JSON.stringify(given)}: not a port`, {
+    remedy: 'choose one from 1 to 65535, or 0 for any free one',
+  })
 }
 
 function readNumber(flag: string, given: unknown, min: number): number {
