@@ -164,9 +164,16 @@ export function sqlError(error: unknown): unknown {
     ? 'preflight'
     : what.startsWith('IO Error')
       ? 'unavailable'
-      : 'usage'
+      : isDamagedPart(what)
+        ? 'corrupt'
+        : 'usage'
   const words = [what, ...hints].join(' · ') + (place === null ? '' : ` (line ${place[1]})`)
   return new VaultError(kind, `SQL: ${words}`, { cause: error, remedy: remedyOf(what) })
+}
+
+/** What DuckDB blames on a Parquet file, not on the SQL. Damage in a page's own header comes as a plain `Invalid Error` without a name. */
+function isDamagedPart(what: string): boolean {
+  return what.startsWith('Invalid Error') || /^Invalid Input Error.*\.parquet['"]/.test(what)
 }
 
 function remedyOf(what: string): string {
@@ -177,6 +184,8 @@ function remedyOf(what: string): string {
   // Of the product itself, or of a sum of products that each just fitted.
   if (/Overflow in (multiplication of DECIMAL|HUGEINT addition)/.test(what))
     return 'multiply with fewer digits: price::DECIMAL(24,10) * size::DECIMAL(24,10), or price::DOUBLE * size'
+  if (isDamagedPart(what))
+    return '"mdv verify" names every damaged part and what to do; other products and days can still be asked'
   if (what.startsWith('IO Error')) return 'run it again; if it stays, run "mdv verify"'
   return `views: ${viewNames.join(', ')}; "DESCRIBE level2" shows columns`
 }

@@ -251,6 +251,31 @@ test('a part replaced by the next generation while a question starts is asked fo
   assert.equal(await ask('SELECT price FROM level2', 'ndjson', false, swapping), '{"price":"1"}\n')
 })
 
+test('a damaged part is no wrong SQL, and other products can still be asked', async () => {
+  const receipt = await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 2,
+    rows: [bid(1, '1'), bid(2, '2', 'ETH-USD')],
+  })
+  const part = receipt.parts.find((one) => one.product_id === 'BTC-USD')!
+  const bytes = await readFile(vault.store.pathOf(part.key))
+  const flipped = Buffer.from(bytes)
+  flipped.fill(0xff, 4, 60)
+  for (const damaged of [bytes.subarray(0, 40), bytes.subarray(0, 3), flipped]) {
+    await writeFile(vault.store.pathOf(part.key), damaged)
+    await assert.rejects(
+      ask('SELECT sum(price), max(side), max(n) FROM level2'),
+      (error) =>
+        error instanceof VaultError &&
+        error.kind === 'corrupt' &&
+        (damaged === flipped || error.message.includes(part.key)) &&
+        error.remedy!.includes('mdv verify'),
+    )
+  }
+  assert.equal(await ask(`SELECT price FROM level2 WHERE product_id = 'ETH-USD'`), '{"price":"2"}\n')
+})
+
 test('a part missing for good is said, not shown as fewer rows', async () => {
   const receipt = await vault.job({
     label: 'segment_20251203T14_00001',

@@ -23,6 +23,7 @@ export interface CheckedRaw {
   readonly facts: RawFacts | null
 }
 
+const useNewest = 'use the newest mdv on this vault'
 const keepBoth = 'keep the file; "mdv etl" converts its good lines and puts the bad ones into raw/rejected'
 
 /** @param entry with its bytes in raw/; one that moves on meanwhile has no findings */
@@ -85,7 +86,7 @@ function checkScan(
   const expected = entry.source?.file_sha256
   // The very bytes that were converted: their damage is known, and what it spoiled is among the rejects.
   const isKnown = expected === scan.fileSha256
-  const say = (message: string): void => {
+  const say = (message: string, remedy = keepBoth): void => {
     findings.push(
       isKnown
         ? warning(
@@ -94,10 +95,11 @@ function checkScan(
             `${message}; it was so when it was converted`,
             'nothing: what could not be read is in raw/rejected',
           )
-        : error('segment_damaged', key, message, keepBoth),
+        : error('segment_damaged', key, message, remedy),
     )
   }
-  if (scan.headerProblem !== null) say(scan.headerProblem)
+  if (scan.headerProblem !== null)
+    say(scan.headerProblem, scan.headerProblem.includes('newer version') ? useNewest : keepBoth)
   if (scan.badLines > 0) say(`${scan.badLines} bad lines (${problems.join('; ')})`)
   if (scan.header !== null && scan.seal === null) say('it has no seal: its end is missing')
   if (scan.sealProblem !== null) say(scan.sealProblem)
