@@ -60,6 +60,8 @@ const anchorMs = 10_000
 const refreshMs = 600_000
 /** While a product is not listed that is wanted. */
 const refreshMissingMs = 60_000
+/** At the end, for the last lines to become durable. */
+const flushMsMax = 5_000
 /** Turns this far apart: this process was stopped or starved, and the silence may be its own. */
 const asleepMs = 2_500
 
@@ -184,9 +186,19 @@ class Recorder {
 
   async end(reason: string): Promise<void> {
     await Promise.all([...this.#connections.values()].map((connection) => connection.stop()))
-    if (this.#isBegun) this.#write({ recorder_stopped: { reason } })
-    await this.#deps.log.flush()
+    if (!this.#isBegun) return
+    this.#write({ recorder_stopped: { reason } })
+    await this.#flushAtEnd()
     this.#report()
+  }
+
+  /** A disk that takes nothing must not keep the process from its end: closing the log says what was not taken. */
+  async #flushAtEnd(): Promise<void> {
+    const { clock, log } = this.#deps
+    const late = new AbortController()
+    const waited = clock.sleep(flushMsMax, late.signal).catch(() => undefined)
+    await Promise.race([log.flush(), waited])
+    late.abort()
   }
 
   progress(): IngestionProgress {

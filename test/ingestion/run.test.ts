@@ -384,6 +384,22 @@ test(
   },
 )
 
+test('a disk that takes nothing does not hold up the end', patience, async (t) => {
+  await withSimulator({}, async (simulator) => {
+    const { disk, shut, open } = gated()
+    // What is waited for at the end is over at once.
+    const sleep: Clock['sleep'] = (delayMs, signal) => systemClock.sleep(delayMs % 5_000, signal)
+    const { log, stop, running } = await record(t, simulator, { disk, clock: { ...systemClock, sleep } })
+    await flowing(log)
+    shut()
+    await flowing(log)
+    const stopped = stop()
+    assert.ok((await running).durableN < log.nextN - 1)
+    open()
+    assert.deepEqual((await stopped).comparison.differences, [])
+  })
+})
+
 test(
   'sixty products are on three connections, none with more books than the venue takes',
   patience,

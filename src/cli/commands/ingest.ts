@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { formatBytes } from '../../core/bytes.ts'
+import type { Clock } from '../../core/clock.ts'
 import { messageOf, VaultError } from '../../core/errors.ts'
 import { makeRecorderId } from '../../core/ids.ts'
 import { fetchText } from '../../ingestion/products.ts'
@@ -62,10 +63,19 @@ export const command: Command = {
     } finally {
       lost.abort()
       await renewing
-      await lease.release()
+      await letGo(lease, context)
     }
     return 0
   },
+}
+
+/** On a full disk it cannot be let go, and what the recording ended with must still be said; a dead owner's lease holds nobody up. */
+async function letGo(lease: Lease, context: CommandContext): Promise<void> {
+  try {
+    await lease.release()
+  } catch (error) {
+    context.output.err(`could not let go of the recorder's lease: ${messageOf(error)}\n`)
+  }
 }
 
 /** @throws {VaultError} `held` when another recorder lives, or may live, in this folder */
@@ -147,7 +157,7 @@ async function record(
   const deps = {
     clock,
     openWriter: writeInThread(store.location),
-    onTrouble: (error: VaultError) => say(`${error.message}\n  → ${error.remedy ?? ''}`),
+    onTrouble: troubleTeller(clock, say),
   }
   const onDurable = context.options['watermark'] === true ? { onDurable: watermark(context) } : {}
   const log = new SegmentLog(
@@ -191,6 +201,17 @@ async function record(
     )
   } finally {
     await log.close()
+  }
+}
+
+/** A disk that stays full is tried every second: the same words once a minute are enough. */
+function troubleTeller(clock: Clock, say: (text: string) => void): (error: VaultError) => void {
+  const saidMs = new Map<string, number>()
+  return ({ message, remedy }) => {
+    const nowMs = clock.monotonicMs()
+    if (nowMs - (saidMs.get(message) ?? Number.NEGATIVE_INFINITY) < 60_000) return
+    saidMs.set(message, nowMs)
+    say(`${message}\n  → ${remedy ?? ''}`)
   }
 }
 
