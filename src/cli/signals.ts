@@ -20,6 +20,9 @@ export class Interrupted extends Error {
   }
 }
 
+/** A terminal and npx, or `timeout` and its process group, each pass on the same order. No person asks again so soon. */
+const sameOrderMs = 500
+
 const codes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 143, SIGBREAK: 130 } as const
 
 /**
@@ -29,6 +32,7 @@ const codes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 143, SIGBREAK: 130 } as const
 export function listenForStop(isSupervised: boolean, say: (words: string) => void): Stopping {
   const controller = new AbortController()
   let interrupted: ExitCode | undefined
+  let firstMs = 0
   const stop = (code: ExitCode): void => {
     interrupted ??= code
     controller.abort(new Interrupted())
@@ -37,7 +41,11 @@ export function listenForStop(isSupervised: boolean, say: (words: string) => voi
     if (name === 'SIGBREAK' && process.platform !== 'win32') continue
     process.on(name, () => {
       if (isSupervised && code === 130) return
-      if (interrupted !== undefined) process.exit(code)
+      if (interrupted !== undefined) {
+        if (performance.now() - firstMs < sameOrderMs) return
+        process.exit(code)
+      }
+      firstMs = performance.now()
       stop(code)
       if (name === 'SIGINT') say('\nmdv: finishing what has begun; Ctrl-C again stops at once\n')
     })

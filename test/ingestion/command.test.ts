@@ -18,7 +18,7 @@ async function folder(t: TestContext): Promise<string> {
 }
 
 test(
-  'a second recorder is refused; the first stops in order and has what it said was durable',
+  'a second recorder is refused; the first, told to stop twice at once, stops in order and has what it said was durable',
   patience,
   async (t) => {
     const base = await folder(t)
@@ -35,6 +35,8 @@ test(
           new RegExp(`recorded into by mdv ingest, pid ${first.child.pid} on `),
         )
       } finally {
+        // As a terminal and npx do, or `timeout` and its process group.
+        first.child.kill('SIGTERM')
         assert.equal(await first.end('SIGINT'), 0, first.errors.join('\n'))
       }
       const said = first.lines.map((line) => Number(/^durable_n=(\d+)$/.exec(line)![1]))
