@@ -98,10 +98,13 @@ function answer(socket: Socket, request: string): void {
     sequence_num: firstSequence - 1,
     events: [{ subscriptions: ack }],
   }
-  socket.once('data', () => {
-    socket.write(encodeText(JSON.stringify(ackFrame)))
-    void shout(socket)
-  })
+  // A recorder paces its subscribes: an ack before the last of them would leave it waiting for one.
+  socket.once('data', () =>
+    setTimeout(() => {
+      socket.write(encodeText(JSON.stringify(ackFrame)))
+      void shout(socket)
+    }, 1000),
+  )
 }
 
 const server = createServer((socket) => {

@@ -186,8 +186,9 @@ export function openSuffix(target: Uint8Array, at: number): void {
 }
 
 /** Writes CRC and newline of a line that begins at `from` and whose suffix was opened at `at`; returns where it ends. */
-export function closeLine(target: Buffer, from: number, at: number): number {
-  let crc = crc32(target.subarray(from, at))
+export function closeLine(target: Uint8Array, from: number, at: number): number {
+  // Not `subarray`, whose view costs three times as much.
+  let crc = crc32(new Uint8Array(target.buffer, target.byteOffset + from, at - from))
   at += openCrc.length
   for (let i = 7; i >= 0; i--) {
     target[at + i] = hexDigits[crc & 15]!
