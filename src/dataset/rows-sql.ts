@@ -24,13 +24,22 @@ const productText = String.raw`[A-Z0-9]([A-Z0-9._-]{0,98}[A-Z0-9_-])?`
 
 const matches = (x: string, pattern: string): string => `regexp_full_match(${x}, '${pattern}')`
 
+/** The cast that is cheap: what has more than 18 digits costs some 5 µs a value, this 0.06. It rounds, so ask `isPrinted`. */
+const quickDecimal = (x: string, type = 'DECIMAL(18,8)'): string => `TRY_CAST(${x} AS ${type})`
+
 /**
- * Text to an exact decimal. By way of DECIMAL(18,8) where that is exact, since more than 18 digits cost some 5 µs a value
- * and this 0.16 µs.
+ * Whether a decimal's text is its value's own shortest one, so that the cast lost nothing. A decimal prints all digits of its scale:
+ * a text that these begin with has no more, no other sign and no exponent, and beside that only zeros could be left away.
  */
-function exactDecimal(x: string): string {
-  return `coalesce(CASE WHEN (strpos(${x}, '.') = 0 OR strlen(${x}) - strpos(${x}, '.') <= 8) AND NOT contains(${x}, 'e') AND NOT contains(${x}, 'E')
-    THEN TRY_CAST(${x} AS DECIMAL(18,8)) END::DECIMAL(38,18), TRY_CAST(${x} AS DECIMAL(38,18)))`
+function isPrinted(x: string, quick: string): string {
+  return `(starts_with(${quick}::VARCHAR, ${x}) AND NOT (contains(${x}, '.') AND (ends_with(${x}, '0') OR ends_with(${x}, '.'))))`
+}
+
+/** Text to an exact decimal by the cheapest cast that holds it; percentages have 14 decimals. */
+function exactDecimal(x: string, quick = quickDecimal(x), isExact = isPrinted(x, quick)): string {
+  const percent = quickDecimal(x, 'DECIMAL(18,14)')
+  return `CASE WHEN ${isExact} THEN ${quick}::DECIMAL(38,18) WHEN ${isPrinted(x, percent)} THEN ${percent}::DECIMAL(38,18)
+    ELSE TRY_CAST(${x} AS DECIMAL(38,18)) END`
 }
 
 /** Columns of the table of loaded rows. `size_diff` is null where a value would print otherwise. */
@@ -52,14 +61,18 @@ export function loadLinesSql(
   const shape = shapeOf(table)
   const row = shape.fields.map((field) => `"${field.name}" VARCHAR`).join(', ')
   const product = shape.productIn === 'event' ? 'product_id VARCHAR, ' : ''
+  const casts = shape.fields.filter((field) => field.kind === 'decimal')
   const frame = `STRUCT(channel VARCHAR, client_id VARCHAR, "timestamp" VARCHAR, sequence_num JSON, events STRUCT("type" VARCHAR, ${product}${shape.list} STRUCT(${row})[])[])`
   return `INSERT INTO ${table}_rows
-  SELECT n, recv_ns, conn, exchange_ns, sequence_num, client_id, channel, ${shape.productIn === 'event' ? 'event_product' : 'r.product_id'},
+  SELECT n, recv_ns, conn, exchange_ns, sequence_num, client_id, channel, ${shape.productIn === 'event' ? 'event_product' : '"text_product_id"'},
     is_snapshot, event_index, row_index, ${valueFields(shape)
-      .flatMap((field) => valueColumns(field, numberType).map((one) => one.sql(`r."${field.name}"`)))
+      .flatMap((field) => valueColumns(field, numberType).map((one) => one.sql(...castOf(field))))
       .join(', ')}, NULL,
     ${rowBytes(shape)} + CASE WHEN row_index = 0 THEN event_bytes + CASE WHEN event_index = 0 THEN frame_bytes ELSE 0 END ELSE 1 END,
     ${rowQuotes(shape)} + CASE WHEN row_index = 0 THEN ${shape.productIn === 'event' ? 10 : 6} + CASE WHEN event_index = 0 THEN frame_quotes ELSE 0 END ELSE 0 END
+  FROM (SELECT *, ${casts.map((field) => `${isPrinted(...textAndCast(field))} AS "is_${field.name}"`).join(', ')}
+  FROM (SELECT * EXCLUDE (r), ${shape.fields.map((field) => `r."${field.name}" AS ${textOf(field)}`).join(', ')},
+    ${casts.map((field) => `${quickDecimal(`r."${field.name}"`)} AS "quick_${field.name}"`).join(', ')}
   FROM (
     SELECT * EXCLUDE (e), unnest(e.${shape.list}) AS r, generate_subscripts(e.${shape.list}, 1) - 1 AS row_index,
       e."type" = 'snapshot' AS is_snapshot, ${shape.productIn === 'event' ? 'e.product_id' : 'NULL'} AS event_product, ${eventBytes(shape)} AS event_bytes
@@ -69,8 +82,19 @@ export function loadLinesSql(
         ${frameBytes(shape)} - len AS frame_bytes, CASE WHEN msg.client_id IS NULL THEN 12 ELSE 16 END - quotes AS frame_quotes,
         unnest(msg.events) AS e, generate_subscripts(msg.events, 1) - 1 AS event_index
       FROM read_json('${path.replaceAll("'", "''")}', format = 'newline_delimited', ignore_errors = true, maximum_object_size = ${lineBytesMax},
-        columns = {quotes: 'BIGINT', n: 'BIGINT', recv_ns: 'BIGINT', conn: 'VARCHAR', len: 'BIGINT', msg: '${frame}'})))`
+        columns = {quotes: 'BIGINT', n: 'BIGINT', recv_ns: 'BIGINT', conn: 'VARCHAR', len: 'BIGINT', msg: '${frame}'})))))`
 }
+
+/** A field's text, its quick cast and whether that is exact, as the layers of the query around it name them. */
+function castOf(field: Field): [string, string, string] {
+  return [...textAndCast(field), `"is_${field.name}"`]
+}
+
+function textAndCast(field: Field): [string, string] {
+  return [textOf(field), `"quick_${field.name}"`]
+}
+
+const textOf = (field: Field): string => `"text_${field.name}"`
 
 /** Size of `{"channel":"…","client_id":"","timestamp":"…","sequence_num":…,"events":[]}` with the commas between events. */
 function frameBytes(shape: TableShape): string {
@@ -92,11 +116,11 @@ function eventBytes(shape: TableShape): string {
 /** Size of a row's object without the comma before it; null when one of its values would print otherwise. */
 function rowBytes(shape: TableShape): string {
   const conditions = shape.fields.map((field) => {
-    const holds = isPlain(field, `r."${field.name}"`)
-    return field.isOptional ? `coalesce(${holds}, r."${field.name}" IS NULL)` : holds
+    const holds = isPlain(field, textOf(field))
+    return field.isOptional ? `coalesce(${holds}, ${textOf(field)} IS NULL)` : holds
   })
   const sizes = shape.fields.map((field) => {
-    const size = `strlen(r."${field.name}") + ${field.name.length + 6}`
+    const size = `strlen(${textOf(field)}) + ${field.name.length + 6}`
     return field.isOptional ? `coalesce(${size}, 0)` : size
   })
   return `CASE WHEN ${conditions.join(' AND ')} THEN 1 + ${sizes.join(' + ')} END`
@@ -105,7 +129,7 @@ function rowBytes(shape: TableShape): string {
 function rowQuotes(shape: TableShape): string {
   const optional = shape.fields.filter((field) => field.isOptional)
   const always = 4 * (shape.fields.length - optional.length)
-  return [always, ...optional.map((field) => `CASE WHEN r."${field.name}" IS NULL THEN 0 ELSE 4 END`)].join(
+  return [always, ...optional.map((field) => `CASE WHEN ${textOf(field)} IS NULL THEN 0 ELSE 4 END`)].join(
     ' + ',
   )
 }
@@ -114,7 +138,7 @@ function rowQuotes(shape: TableShape): string {
 function isPlain(field: Field, x: string): string {
   switch (field.kind) {
     case 'decimal':
-      return matches(x, decimalText)
+      return `("is_${field.name}" OR ${matches(x, decimalText)})`
     case 'time':
       return `${matches(x, microsecondText)} AND TRY_CAST(${x} AS TIMESTAMPTZ) IS NOT NULL`
     case 'id':
@@ -133,7 +157,7 @@ const valueFields = (shape: TableShape): readonly Field[] =>
 interface ValueColumn {
   readonly name: string
   readonly type: string
-  sql(x: string): string
+  sql(x: string, quick?: string, isExact?: string): string
 }
 
 function valueColumns(field: Field, numberType: NumberType): ValueColumn[] {
@@ -184,8 +208,8 @@ const dayOf = (ns: string): string => `CAST(make_timestamp_ns(${ns}) AS DATE)`
 const timeOf = (ns: string): string => `make_timestamptz((${ns} - ((${ns} % 1000) + 1000) % 1000) // 1000)`
 
 /**
- * All rows of a table in the order of its files: by product, date, and then as rows are sorted in each. Sorting by a product's place
- * instead of its name, and by one number for two indices, takes a fifth less.
+ * All rows of a table in the order of its files: by product, date, and then as rows are sorted in each. Narrow keys take
+ * a third less: a number for product and date, and one for the frame and the place in it, in which a frame's rows were loaded.
  */
 export function sortedRowsSql(table: RowTable, numberType: NumberType, isPartial: boolean): string {
   const shape = shapeOf(table)
@@ -196,12 +220,14 @@ export function sortedRowsSql(table: RowTable, numberType: NumberType, isPartial
   const where = isPartial
     ? `WHERE size_diff IS NULL AND quote_diff IS NULL OR n IN (SELECT n FROM ${table}_whole)`
     : ''
+  const day = dayOf('coalesce(exchange_ns, recv_ns)')
   return `CREATE OR REPLACE TABLE ${table}_sorted AS
-  SELECT product_id AS product_id, ${dayOf('coalesce(exchange_ns, recv_ns)')} AS "date", ${columns.join(', ')}
+  SELECT product_id, day AS "date", ${columns.join(', ')}
   FROM ${table}_rows JOIN (
-    SELECT product_id AS product, row_number() OVER (ORDER BY product_id) AS place FROM (SELECT DISTINCT product_id FROM ${table}_rows))
-    ON product = product_id ${where}
-  ORDER BY place, "date", exchange_ns, n, (event_index::BIGINT << 32) + row_index`
+    SELECT product_id AS product, day, (row_number() OVER (ORDER BY product_id, day))::INTEGER AS place
+    FROM (SELECT DISTINCT product_id, ${day} AS day FROM ${table}_rows))
+    ON product = product_id AND day = ${day} ${where}
+  ORDER BY place, exchange_ns, ((n - (SELECT min(n) FROM ${table}_rows)) << 32) + ${table}_rows.rowid`
 }
 
 const lateColumns: ReadonlySet<string> = new Set(['venue', 'recorder', 'exchange_time', 'aggressor_side'])

@@ -71,8 +71,8 @@ export async function writeParts(
 
 async function fileSha256(path: string): Promise<string> {
   const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 }))
-    hash.update(chunk as Buffer)
+  // Larger pieces are memory that the collector hears of, many times a conversion.
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
   return hash.digest('hex')
 }
 
