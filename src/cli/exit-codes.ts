@@ -42,6 +42,21 @@ const codeOfSystem: Readonly<Record<string, ExitCode>> = {
   EADDRINUSE: 4,
 }
 
+const remedyOfSystem: Readonly<Record<string, string>> = {
+  EACCES: 'give this user the right to read and write there',
+  EPERM: 'give this user the right to read and write there',
+  EROFS: 'that file system is read-only: mount it writable, or use another folder',
+  ENOSPC: 'free space on the disk of storage.base_dir; what is recorded stays as it is',
+  EDQUOT: 'free space within the quota; what is recorded stays as it is',
+  EMFILE: 'allow this process more open files: ulimit -n',
+  ENFILE: 'close other programs, or allow this machine more open files',
+}
+
+/** The way out of a system error that no room explained. */
+export function systemRemedy(error: unknown): string | undefined {
+  return remedyOfSystem[systemCode(error) ?? '']
+}
+
 export interface Ending {
   readonly code: ExitCode
   /** For stderr, ending in a line break. */
@@ -54,7 +69,10 @@ export function endingOf(error: unknown, isDebug: boolean): Ending {
   if (error instanceof VaultError) return { code: codeOfKind[error.kind], words: vaultWords(error) + stack }
   const system = codeOfSystem[systemCode(error) ?? '']
   if (system !== undefined && error instanceof Error)
-    return { code: system, words: `mdv: ${oneLine(error.message)}\n${stack}` }
+    return {
+      code: system,
+      words: `mdv: ${oneLine(error.message)}\n${remedyLine(systemRemedy(error))}${stack}`,
+    }
   const words = error instanceof Error ? `${error.name}: ${oneLine(error.message)}` : String(error)
   const hint = isDebug ? '' : ' (MDV_DEBUG=1 shows where)'
   return {
@@ -66,8 +84,11 @@ export function endingOf(error: unknown, isDebug: boolean): Ending {
 /** One line a problem, then the way out. */
 function vaultWords(error: VaultError): string {
   const lines = error.message.split('\n').map((line) => `mdv: ${line}\n`)
-  const remedy = error.remedy === undefined ? '' : `  → ${oneLine(error.remedy)}\n`
-  return lines.join('') + remedy
+  return lines.join('') + remedyLine(error.remedy)
+}
+
+function remedyLine(remedy: string | undefined): string {
+  return remedy === undefined ? '' : `  → ${oneLine(remedy)}\n`
 }
 
 function stackOf(error: Error): string {

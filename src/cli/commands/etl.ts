@@ -19,6 +19,7 @@ import { openLocalStore } from '../../storage/local.ts'
 import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import type { EtlConfig } from '../config.ts'
+import { systemRemedy } from '../exit-codes.ts'
 import { software } from '../version.ts'
 
 const venue = 'coinbase'
@@ -295,8 +296,8 @@ function secondsText(ms: number): string {
 }
 
 function errorWords(error: unknown): string {
-  const remedy = error instanceof VaultError && error.remedy !== undefined ? ` · ${error.remedy}` : ''
-  return messageOf(error).replace(/\s*\n\s*/g, ' ') + remedy
+  const remedy = error instanceof VaultError ? error.remedy : systemRemedy(error)
+  return messageOf(error).replace(/\s*\n\s*/g, ' ') + (remedy === undefined ? '' : ` · ${remedy}`)
 }
 
 /** Conversion waits for the recorder, never the other way round. */

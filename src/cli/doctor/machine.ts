@@ -5,7 +5,7 @@ import { link, mkdtemp, open, readFile, rm, stat, statfs } from 'node:fs/promise
 import { dirname, join } from 'node:path'
 import { formatBytes } from '../../core/bytes.ts'
 import type { Clock } from '../../core/clock.ts'
-import { messageOf, systemCode } from '../../core/errors.ts'
+import { messageOf, systemCode, VaultError } from '../../core/errors.ts'
 import { fail, ok, warn, type Check, type Verdict } from './check.ts'
 
 const nodeOldest = [20, 19] as const
@@ -201,9 +201,10 @@ async function canLink(scratch: string): Promise<boolean> {
 
 /** What a check's exception says about the machine. */
 export function failedCheck(error: unknown): Verdict {
+  const known = error instanceof VaultError ? error.remedy : undefined
   const remedy =
     systemCode(error) === undefined
-      ? 'MDV_DEBUG=1 shows more'
+      ? (known ?? 'MDV_DEBUG=1 shows more')
       : 'set storage.base_dir to a folder this user may write, on a disk with space'
   return fail(messageOf(error), remedy)
 }
