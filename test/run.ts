@@ -1,8 +1,8 @@
 /**
- * Runs every `*.test.js` under a folder with Node's own test runner: `node dist/test/run.js dist/test [--one-at-a-time]`.
+ * Runs every `*.test.js` under a folder with Node's own test runner: `node dist/test/run.js dist/test [FILES_AT_ONCE]`.
  * Node 20 takes folders and no patterns, later ones patterns and no folders; a list of files is understood by all.
  *
- * One file more than there are processors runs at a time, since some wait for the disk. Node's own choice, one less, is a single
+ * Unless told, one file more than there are processors runs at a time, since some wait for the disk. Node's own choice, one less, is a single
  * file on two processors: 138 s instead of 62 s.
  */
 
@@ -17,7 +17,7 @@ const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   .sort()
   .map((name) => join(folder, name))
 if (files.length === 0) throw new Error(`no tests under ${folder}`)
-const atOnce = process.argv.includes('--one-at-a-time') ? 1 : availableParallelism() + 1
+const atOnce = Number(process.argv[3] ?? availableParallelism() + 1)
 const command = ['--test', `--test-concurrency=${atOnce}`, ...files]
 spawn(process.execPath, command, { stdio: 'inherit' }).on('exit', (code) => {
   process.exitCode = code ?? 1
