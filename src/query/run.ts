@@ -1,7 +1,8 @@
 /** Runs one text of SQL over a vault and hands its rows on in chunks; once more from the start where parts were replaced meanwhile. */
 
 import type { LocalObjectStore } from '../storage/object-store.ts'
-import { narrowCatalog, readCatalog } from './catalog.ts'
+import { tableNames } from '../table/receipt.ts'
+import { narrowCatalog, readCatalog, type Catalog } from './catalog.ts'
 import { isVanishedPart, openEngine, runSql, sqlError, type EngineOptions } from './engine.ts'
 import type { Row } from './output.ts'
 
@@ -30,7 +31,7 @@ export async function runQuery(
   const attempt = async (): Promise<void> => {
     const catalog = narrowCatalog(await readCatalog(store, venue, signal), sql)
     using engine = await openEngine(catalog, (key) => store.pathOf(key), options)
-    for (const note of engine.notes) sink.note(note)
+    for (const note of [...waitingNotes(catalog, sql), ...engine.notes]) sink.note(note)
     const interrupt = (): void => engine.connection.interrupt()
     signal.addEventListener('abort', interrupt, { once: true })
     try {
@@ -57,4 +58,13 @@ export async function runQuery(
       if (hasBegun || isLast || !isVanishedPart(error)) throw sqlError(error)
     }
   }
+}
+
+/** Whoever asks in a recording's first minutes is told why there are no rows. */
+function waitingNotes(catalog: Catalog, sql: string): string[] {
+  const isOfRows = [...tableNames, 'gaps'].some((name) => sql.toLowerCase().includes(name))
+  if (catalog.receipts.length > 0 || catalog.segments.length === 0 || !isOfRows) return []
+  return [
+    'note: no segment is converted yet; one is sealed after ingestion.segment_max_seconds or segment_max_mb, then "mdv run" or "mdv etl" converts it',
+  ]
 }

@@ -108,6 +108,16 @@ test('a product folder is decoded, and both partition columns are text', async (
   )
 })
 
+test('who asks before anything is converted is told why there are no rows', async () => {
+  await ask('SELECT * FROM level2')
+  assert.deepEqual(notes, [])
+  await vault.readySegment('segment_20251203T14_00001', 1, [{ clock_step: { step_ns: '1' } }])
+  await ask('SELECT * FROM segments')
+  assert.deepEqual(notes, [])
+  await ask('SELECT * FROM level2')
+  assert.match(notes.join(), /^note: no segment is converted yet/)
+})
+
 test('only parts that a current receipt names are seen', async () => {
   await vault.job({
     label: 'segment_20251203T14_00001',

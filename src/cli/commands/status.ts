@@ -85,7 +85,10 @@ function backlogText(status: Status): string {
 function gapsText(status: Status, gaps: GapsToday | null): string {
   const missing = status.missingSegments === 0 ? '' : ` · ${status.missingSegments} MISSING SEGMENTS`
   if (gaps === null) return `not counted${missing}`
-  const waiting = status.backlog.segments === 0 ? '' : ' (segments not yet converted are not in it)'
+  const isComplete =
+    status.backlog.segments === 0 &&
+    status.stages.every((each) => each.stage !== 'active' || each.count === 0)
+  const waiting = isComplete ? '' : ' (segments not yet converted are not in it)'
   const frames = gaps.missing === 0n ? '' : `, ${gaps.missing} frames known missing`
   return `${gaps.gaps}${frames}${waiting}${missing}`
 }
