@@ -18,10 +18,12 @@ const spillMax = '16GB'
 
 export class Engine {
   readonly #instance: DuckDBInstance
+  readonly #threads: number
   readonly #connections: readonly DuckDBConnection[]
 
-  private constructor(instance: DuckDBInstance, connections: readonly DuckDBConnection[]) {
+  private constructor(instance: DuckDBInstance, threads: number, connections: readonly DuckDBConnection[]) {
     this.#instance = instance
+    this.#threads = threads
     this.#connections = connections
   }
 
@@ -41,7 +43,7 @@ export class Engine {
       await connection.run("SET TimeZone = 'UTC'")
       connections.push(connection)
     }
-    return new Engine(instance, connections)
+    return new Engine(instance, options.threads, connections)
   }
 
   async run(sql: string): Promise<void> {
@@ -52,11 +54,15 @@ export class Engine {
     return (await this.#connections[0]!.runAndReadAll(sql)).getRows()
   }
 
-  /** Carries out one task after another on every connection, all connections at once. */
+  /**
+   * Carries out one task after another on every connection, all connections at once. Each runs on its own thread only: sharing small
+   * ones over more takes a sixth more processor time.
+   */
   async inParallel<T>(
     items: readonly T[],
     task: (run: (sql: string) => Promise<void>, item: T) => Promise<void>,
   ): Promise<void> {
+    await this.run('SET threads = 1')
     const queue = items.values()
     await Promise.all(
       this.#connections.map(async (connection) => {
@@ -66,6 +72,7 @@ export class Engine {
         for (const item of queue) await task(run, item)
       }),
     )
+    await this.run(`SET threads = ${this.#threads}`)
   }
 
   close(): void {
