@@ -45,6 +45,8 @@ export interface Conversion {
   readonly fileSha256: string
   readonly sizeBytes: number
   readonly sealSha256: string | null
+  /** What differs between the seal and the bytes before it; null when they agree or there is no seal. */
+  readonly sealProblem: string | null
   readonly lines: ReceiptLines
   /** Several of one table, product and date: slices, in their order. */
   readonly parts: readonly ConvertedPart[]

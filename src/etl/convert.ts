@@ -214,6 +214,7 @@ class Converter {
       fileSha256: scan.fileSha256,
       sizeBytes: scan.sizeBytes,
       sealSha256: scan.seal?.sha256 ?? null,
+      sealProblem: scan.sealProblem ?? countProblem(scan),
       lines: { total, frames: this.#frames, events: this.#events, rejected: this.#rejects.count },
       parts: this.#parts,
       rejectsPath: this.#rejects.path,
@@ -229,6 +230,11 @@ function lastCounter(scan: ScanResult): number | null {
   const sealed = scan.seal?.last_n ?? null
   const seen = scan.lastN ?? scan.header!.n - 1
   return sealed !== null && sealed > seen && sealed - seen <= scan.badLines ? sealed : scan.lastN
+}
+
+function countProblem({ seal, lines, badLines }: ScanResult): string | null {
+  if (seal === null || badLines > 0 || seal.lines === lines) return null
+  return `the seal says ${seal.lines} lines, there are ${lines}`
 }
 
 const badDetails: Readonly<Record<BadReason, string>> = {

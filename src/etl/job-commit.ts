@@ -218,6 +218,7 @@ function makeReceipt(deps: JobDeps, request: CommitRequest, plan: Binding, conve
         size_bytes: conversion.sizeBytes,
         file_sha256: conversion.fileSha256,
         seal_sha256: conversion.sealSha256,
+        ...(conversion.sealProblem === null ? {} : { seal_problem: conversion.sealProblem }),
         first_recv_ns: nsText(conversion.firstRecvNs),
         last_recv_ns: nsText(conversion.lastRecvNs),
       },

@@ -36,7 +36,8 @@ export async function finishJob(
   if (!(await finishSwap(deps, claim, receipt, signal))) return 'parts_missing'
   if (raw === null || !options.deleteRaw) return 'done'
   const source = await namedSource(deps, receipt, raw, knownSha256, signal)
-  if (source === undefined) return 'done'
+  // Its rows are committed, but the recorder sealed other bytes: what became of them can only be told while these are here.
+  if (source === undefined || source.seal_problem !== undefined) return 'done'
   if (options.archive) {
     claim.assertCurrent()
     await archiveRaw(deps.store, deps.scratchDir, raw, source, signal)

@@ -4,7 +4,7 @@ import { isRecorderId } from '../core/ids.ts'
 import type { SegmentPeek } from '../segment/peek.ts'
 import { parseSegmentLabel, rawReady, readySegmentKey } from '../storage/keys.ts'
 import type { ObjectInfo } from '../storage/object-store.ts'
-import type { Receipt } from '../table/receipt.ts'
+import type { Receipt, ReceiptSource } from '../table/receipt.ts'
 import type { ReadySegment } from './job.ts'
 
 /** Hours of segments' labels as text, `20251203T14`; half-open, null: without end. */
@@ -13,7 +13,7 @@ export interface HourRange {
   readonly until: string | null
 }
 
-/** A file in raw/ready that is no whole segment. It is never touched. */
+/** A file in raw/ready that is no whole segment, or not the one that was sealed. It is never touched. */
 export interface ForeignFile {
   readonly key: string
   readonly reason: string
@@ -41,16 +41,20 @@ export function planRound(
   hours: HourRange,
   deleteRaw: boolean,
 ): RoundPlan {
-  const sizes = convertedSizes(receipts)
+  const converted = convertedSources(receipts)
   const segments: ReadySegment[] = []
   const foreign: ForeignFile[] = []
   let kept = 0
   for (const file of files) {
     const judged = judge(venue, file)
     if ('reason' in judged) foreign.push(judged)
-    else if (!isInRange(judged.label, hours)) continue
-    else if (!deleteRaw && sizes.get(identityOf(judged)) === judged.sizeBytes) kept++
-    else segments.push(judged)
+    else if (isInRange(judged.label, hours)) {
+      const source = converted.get(identityOf(judged))
+      if (source?.size_bytes !== judged.sizeBytes) segments.push(judged)
+      else if (source.seal_problem !== undefined) foreign.push(keptForSeal(judged.key, source.seal_problem))
+      else if (deleteRaw) segments.push(judged)
+      else kept++
+    }
   }
   return { segments: segments.sort(byAge), foreign, kept }
 }
@@ -94,11 +98,18 @@ function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | Forei
   return { key: object.key, label, sizeBytes: object.sizeBytes, header }
 }
 
-function convertedSizes(receipts: readonly Receipt[]): Map<string, number> {
-  const sizes = new Map<string, number>()
-  for (const receipt of receipts)
-    for (const source of receipt.sources) sizes.set(`${source.recorder}_${source.first_n}`, source.size_bytes)
-  return sizes
+/** A segment whose rows are committed and whose bytes are not what was sealed. */
+export function keptForSeal(key: string, problem: string): ForeignFile {
+  return {
+    key,
+    reason: `is converted, but ${problem}`,
+    remedy: 'compare it with a copy, look at the rejected lines, and move it out of raw/ready',
+  }
+}
+
+function convertedSources(receipts: readonly Receipt[]): Map<string, ReceiptSource> {
+  const sources = receipts.flatMap((receipt) => receipt.sources)
+  return new Map(sources.map((source) => [`${source.recorder}_${source.first_n}`, source]))
 }
 
 function identityOf(segment: ReadySegment): string {

@@ -12,7 +12,7 @@ import { convertAgain } from './job-again.ts'
 import { claimTtlMs } from './job-claim.ts'
 import type { JobDeps } from './job-commit.ts'
 import { convertReady, type JobOutcome } from './job.ts'
-import { isInRange, planRound, type HourRange, type ReadyFile } from './plan.ts'
+import { isInRange, keptForSeal, planRound, type HourRange, type ReadyFile } from './plan.ts'
 import { applyRetention, type Retention } from './retention.ts'
 import type { EtlReport, EtlSummary } from './run-report.ts'
 import { Tally, type Task } from './run-tally.ts'
@@ -191,6 +191,7 @@ async function runTask(
   try {
     const outcome = await task.run(wait)
     tally.end(task, outcome, startMs)
+    if (outcome.kind === 'converted') reportKept(outcome.receipt, tally, memory)
     return outcome
   } catch (error) {
     if (signal.aborted || error instanceof InvariantBroken) throw error
@@ -198,6 +199,14 @@ async function runTask(
     tally.report.onEvent({ kind: 'failed', label: task.label, error, retryMs: memory.failed(task.label) })
     if (error instanceof VaultError && error.kind === 'preflight') throw error
     return undefined
+  }
+}
+
+function reportKept(receipt: Receipt, tally: Tally, memory: EtlMemory): void {
+  for (const { key, seal_problem: problem } of receipt.sources) {
+    if (problem === undefined || memory.reported.has(key)) continue
+    memory.reported.add(key)
+    tally.report.onEvent({ kind: 'foreign', file: keptForSeal(key, problem) })
   }
 }
 

@@ -51,6 +51,11 @@ export class StrictFields {
     return this.#fields[name] === null ? null : this.text(name)
   }
 
+  /** For fields younger than the format. */
+  textIfThere(name: string): string | undefined {
+    return this.#fields[name] === undefined ? undefined : this.text(name)
+  }
+
   oneOf<T extends string>(name: string, choices: readonly T[]): T {
     const value = this.text(name)
     return choices.find((choice) => choice === value) ?? this.#refuse(name, `one of ${choices.join(', ')}`)

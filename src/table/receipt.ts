@@ -21,6 +21,8 @@ export interface ReceiptSource {
   readonly file_sha256: string
   /** The seal's own digest of the bytes before it: the next segment's `prev`. null for adopted segments without a seal. */
   readonly seal_sha256: string | null
+  /** What the seal says and the bytes do not, where they differ: then the receipt licenses no deletion. */
+  readonly seal_problem?: string
   readonly first_recv_ns: string | null
   readonly last_recv_ns: string | null
 }

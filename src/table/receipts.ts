@@ -120,6 +120,7 @@ export function parseReceipt(key: string, body: Uint8Array): Receipt {
 }
 
 function parseSource(fields: StrictFields): ReceiptSource {
+  const sealProblem = fields.textIfThere('seal_problem')
   return {
     key: fields.text('key'),
     label: fields.text('label'),
@@ -130,6 +131,7 @@ function parseSource(fields: StrictFields): ReceiptSource {
     size_bytes: fields.count('size_bytes'),
     file_sha256: fields.sha256('file_sha256'),
     seal_sha256: fields.sha256OrNull('seal_sha256'),
+    ...(sealProblem === undefined ? {} : { seal_problem: sealProblem }),
     first_recv_ns: fields.nsOrNull('first_recv_ns'),
     last_recv_ns: fields.nsOrNull('last_recv_ns'),
   }

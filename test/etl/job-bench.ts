@@ -5,9 +5,10 @@
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { link, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { cpSync, existsSync, readFileSync } from 'node:fs'
+import { link, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative, sep } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { Clock } from '../../src/core/clock.ts'
 import type { Convert, ConvertedPart, ConvertSettings } from '../../src/etl/conversion.ts'
@@ -18,7 +19,7 @@ import type { EtlEvent, EtlReport } from '../../src/etl/run-report.ts'
 import { realDisk, type Disk, type DiskFile } from '../../src/storage/disk.ts'
 import { processed, rawReady, readySegmentKey } from '../../src/storage/keys.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
-import { listAll, type LocalObjectStore, type PutOutcome } from '../../src/storage/object-store.ts'
+import type { LocalObjectStore, PutOutcome } from '../../src/storage/object-store.ts'
 import { tableNames } from '../../src/table/receipt.ts'
 import { readReceipts } from '../../src/table/receipts.ts'
 import { partLocation } from '../../src/table/staged.ts'
@@ -183,6 +184,16 @@ export class Bench {
     return new Bench(await openLocalStore(folder, hastyDisk), folder)
   }
 
+  /** The same vault in another folder, with the same dead and the same time. */
+  async copy(): Promise<Bench> {
+    const bench = await Bench.make()
+    cpSync(this.#folder, bench.#folder, { recursive: true, preserveTimestamps: true })
+    bench.time.ms = this.time.ms
+    bench.#workers = this.#workers
+    for (const pid of this.#dead) bench.#dead.add(pid)
+    return bench
+  }
+
   async remove(): Promise<void> {
     await rm(this.#folder, { recursive: true, force: true })
   }
@@ -227,8 +238,14 @@ export class Bench {
     await writeFile(path, body)
   }
 
+  /** Looked up past the store, which asks more of each file. */
   async keys(prefix: string): Promise<string[]> {
-    return (await listAll(this.store, prefix, never)).map((each) => each.key)
+    const folder = this.store.pathOf(prefix.slice(0, -1))
+    if (!existsSync(folder)) return []
+    return (await readdir(folder, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => prefix + relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'))
+      .sort()
   }
 
   /** The counters of all rows that a reader by glob finds, sorted. */
@@ -236,7 +253,7 @@ export class Bench {
     const rows: number[] = []
     for (const table of tableNames)
       for (const key of await this.keys(`${processed('coinbase')}${table}/`))
-        if (key.endsWith('.parquet')) rows.push(...rowsOf(await readFile(this.store.pathOf(key))))
+        if (key.endsWith('.parquet')) rows.push(...rowsOf(readFileSync(this.store.pathOf(key))))
     return rows.sort((a, b) => a - b)
   }
 
@@ -247,7 +264,7 @@ export class Bench {
       for (const part of receipt.parts) {
         const key = await partLocation(this.store, receipt, part)
         assert.ok(key !== undefined, `${part.key} is named by a receipt and nowhere`)
-        const bytes = await readFile(this.store.pathOf(key))
+        const bytes = readFileSync(this.store.pathOf(key))
         assert.equal(sha256(bytes), part.sha256, `${key} is not what was committed`)
         rows.push(...rowsOf(bytes))
       }
@@ -264,7 +281,7 @@ export class Bench {
     const parts: string[] = []
     for (const table of tableNames)
       for (const key of await this.keys(`${processed('coinbase')}${table}/`))
-        parts.push(`${key} ${sha256(await readFile(this.store.pathOf(key)))}`)
+        parts.push(`${key} ${sha256(readFileSync(this.store.pathOf(key)))}`)
     return {
       receipts,
       parts,
@@ -299,7 +316,7 @@ export class Bench {
     assert.equal(new Set(committed).size, committed.length, `rows committed twice: ${committed.join(' ')}`)
     const raw = await this.#rejected()
     for (const key of await this.keys(rawReady('coinbase')))
-      raw.push(...linesOf(await readFile(this.store.pathOf(key), 'utf8')).map((line) => line.n))
+      raw.push(...linesOf(readFileSync(this.store.pathOf(key), 'utf8')).map((line) => line.n))
     assert.deepEqual(
       [...new Set([...committed, ...raw])].sort((a, b) => a - b),
       expected,
@@ -399,11 +416,18 @@ export function smallConvert(software: string, salt: () => string = () => ''): C
       fileSha256: sha256(bytes),
       sizeBytes: (await stat(source.path)).size,
       sealSha256: null,
+      sealProblem: sealedOtherwise(bytes) ? 'the seal says another sha256' : null,
       lines: { total: lines.length, frames: 0, events: good.length, rejected: rejects.length },
       parts,
       rejectsPath,
     }
   }
+}
+
+function sealedOtherwise(bytes: Buffer): boolean {
+  const until = bytes.lastIndexOf('\n{"seal":') + 1
+  const { seal } = JSON.parse(bytes.toString('utf8', until)) as { seal: { sha256: string } }
+  return seal.sha256 !== sha256(bytes.subarray(0, until))
 }
 
 function rowsOf(part: Buffer): number[] {

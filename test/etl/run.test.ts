@@ -43,6 +43,27 @@ test('files that are no segments are told once, with the way out, and left alone
   await bench.remove()
 })
 
+test('a segment whose bytes are not those that were sealed is converted once, kept in any case, and told', async () => {
+  const bench = await Bench.make()
+  const body = segmentBytes(1, ['BTC-USD', 'ETH-USD']).replace('"test":"ETH-USD"', '"test":"ETH-EUR"')
+  await bench.write(`${rawReady('coinbase')}segment_20251203T14_00001.ndjson`, body)
+  const told = async (deleteRaw: boolean): Promise<string[]> => {
+    const report = collect()
+    const options = { ...etlOptions, deleteRaw, archive: true }
+    await runEtlOnce(await bench.worker(), options, report, never)
+    return report.events.map((event) => (event.kind === 'foreign' ? event.file.reason : event.kind))
+  }
+  const words = 'is converted, but the seal says another sha256'
+  assert.deepEqual(await told(true), ['converted', words])
+  assert.deepEqual(await told(true), [words])
+  assert.deepEqual(await told(false), [words])
+  const { ready, archive, receipts } = await bench.state()
+  assert.deepEqual([ready.length, archive.length], [1, 0])
+  assert.equal(receipts[0]!.sources[0]!.seal_problem, 'the seal says another sha256')
+  assert.deepEqual(await bench.committed(), [1, 2])
+  await bench.remove()
+})
+
 test('segments are converted oldest first, and only those of the hours asked for', async () => {
   const bench = await Bench.make()
   const labels = [
