@@ -1,14 +1,19 @@
-/** A job converted again from its archived raw bytes, after an improvement or a damaged part: its next generation. */
+/**
+ * A job converted again from its archived raw bytes, after an improvement or a damaged part: its next generation. Where the same bytes
+ * would come out again, nothing is done.
+ */
 
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { VaultError } from '../core/errors.ts'
-import type { Receipt } from '../table/receipt.ts'
+import { readBindings } from '../table/bindings.ts'
+import type { Receipt, ReceiptSource } from '../table/receipt.ts'
 import { currentReceipt } from '../table/receipts.ts'
 import { unpackArchived } from './archive.ts'
 import type { Claim } from './job-claim.ts'
-import { convertAndCommit, type JobDeps } from './job-commit.ts'
+import { convertAndCommit, sha256OfObject, type JobDeps } from './job-commit.ts'
 import { finishJob } from './job-finish.ts'
+import { fits } from './job-plan.ts'
 import { partsMissing, withClaim, type JobOutcome } from './job.ts'
 
 /** The archived raw bytes stay as they are. */
@@ -40,6 +45,7 @@ async function againClaimed(
     })
   // The generation before must stand where readers by glob look for it. Damaged or not, the next one replaces it.
   await finishJob(deps, claim, before, null, null, keepEverything)
+  if (await isCurrent(deps, before, source, signal)) return { kind: 'finished', receipt: before }
   const unpackDir = join(deps.scratchDir, 'unpacked')
   const path = join(unpackDir, `${source.label}.ndjson`)
   await mkdir(unpackDir, { recursive: true })
@@ -61,6 +67,22 @@ async function againClaimed(
   } finally {
     await rm(path, { force: true })
   }
+}
+
+/** Whether the same bytes would come out: made by these settings, and every part still as it was committed. */
+async function isCurrent(
+  deps: JobDeps,
+  receipt: Receipt,
+  source: ReceiptSource,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const segment = { recorder: source.recorder, firstN: source.first_n }
+  const plan = (await readBindings(deps.store, deps.venue, segment)).at(-1)
+  const target = { job: receipt.job, segment, receiptGeneration: receipt.generation }
+  if (plan === undefined || !fits(plan, deps.settings, target)) return false
+  for (const part of receipt.parts)
+    if ((await sha256OfObject(deps.store, part.key, signal)) !== part.sha256) return false
+  return true
 }
 
 async function finishAgain(

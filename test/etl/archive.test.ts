@@ -72,6 +72,10 @@ test('what is converted again from the archive takes the place of what was', asy
   assert.deepEqual([staged, archive.length, claims], [[], 2, []])
   assert.equal(generations[1]!.sources[0]!.key, archivedKey)
 
+  const twice = await runEtlOnce(worker, again, collect(), never)
+  assert.deepEqual([twice.segments, twice.finished], [0, 2], 'the same bytes are not made again')
+  assert.equal((await receiptGenerations(bench.store, 'coinbase', job)).length, 2)
+
   const outside = { ...again, hours: { from: null, until: '20251203T14' } }
   assert.equal((await runEtlOnce(await bench.worker(), outside, collect(), never)).segments, 0)
   await bench.remove()
@@ -96,7 +100,8 @@ test('a damaged archive changes nothing that is committed', async () => {
   await writeFile(bench.store.pathOf(archivedKey), packed.subarray(0, packed.length - 9))
   const before = await bench.state()
   const report = collect()
-  const summary = await runEtlOnce(await bench.worker(), { ...archiving, fromArchive: true }, report, never)
+  const worker = await bench.worker(bench.store, { software: 'mdv better' })
+  const summary = await runEtlOnce(worker, { ...archiving, fromArchive: true }, report, never)
   assert.equal(summary.failed, 1)
   assert.deepEqual((await bench.state()).parts, before.parts)
   assert.deepEqual((await bench.state()).receipts, before.receipts)
