@@ -92,16 +92,19 @@ function answer(socket: Socket, request: string): void {
   )
   // The acks of whatever is asked come first, so that a recorder's watchdogs rest.
   const ack = { heartbeats: ['heartbeats'], ticker: ['BTC-USD'] }
-  const ackFrame = {
-    channel: 'subscriptions',
-    timestamp: '2026-06-14T05:35:45Z',
-    sequence_num: firstSequence - 1,
-    events: [{ subscriptions: ack }],
-  }
+  const ackFrame = (sequence: number): string =>
+    JSON.stringify({
+      channel: 'subscriptions',
+      timestamp: '2026-06-14T05:35:45Z',
+      sequence_num: sequence,
+      events: [{ subscriptions: ack }],
+    })
   // A recorder paces its subscribes: an ack before the last of them would leave it waiting for one.
   socket.once('data', () =>
     setTimeout(() => {
-      socket.write(encodeText(JSON.stringify(ackFrame)))
+      // One for each channel: the first answers the older subscribe only.
+      for (const sequence of [firstSequence - 2, firstSequence - 1])
+        socket.write(encodeText(ackFrame(sequence)))
       void shout(socket)
     }, 1000),
   )

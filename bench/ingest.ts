@@ -12,7 +12,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { machine, median, printTable } from './report.ts'
 
-const frames = Math.ceil(Number(process.argv[2] ?? 1_500_000) / 10_000) * 10_000
+const frames = Math.ceil(Number(process.argv[2] ?? 3_000_000) / 10_000) * 10_000
 const rounds = Number(process.argv[3] ?? 5)
 const frameBytes = 630
 const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
