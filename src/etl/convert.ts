@@ -3,7 +3,7 @@
  * bytes again, whatever the number of threads.
  *
  * Measured with bench/etl.ts on 100 MB, 129,277 frames, 583,612 rows, 151 files, two threads of a busy machine, against DuckDB touching
- * every level2 value of the same file turn by turn: 0.12 to 0.14 of its speed. Processor time 6.2 s: loading with checks and exact
+ * every level2 value of the same file turn by turn: 0.14 of its speed. Processor time 6.2 s: loading with checks and exact
  * decimals 1.6, scan with digests and routing 1.2, sorting 0.6, writing 1.8, the rest is two threads in each other's way. One COPY of
  * all products takes 0.6 of the processor time of a COPY for each; LIMIT/OFFSET, a filter by product, and ranges of rows that were
  * never sorted take more than ranges of rowid.

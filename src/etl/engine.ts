@@ -2,6 +2,7 @@
 
 import { DuckDBInstance, type DuckDBConnection, type DuckDBValue } from '@duckdb/node-api'
 import { join } from 'node:path'
+import { assert } from '../core/assert.ts'
 
 export interface EngineOptions {
   readonly scratchDir: string
@@ -20,11 +21,18 @@ export class Engine {
   readonly #instance: DuckDBInstance
   readonly #threads: number
   readonly #connections: readonly DuckDBConnection[]
+  readonly #idle: DuckDBConnection[]
 
   private constructor(instance: DuckDBInstance, threads: number, connections: readonly DuckDBConnection[]) {
     this.#instance = instance
     this.#threads = threads
     this.#connections = connections
+    this.#idle = [...connections]
+  }
+
+  /** How many statements can run at once. */
+  get connections(): number {
+    return this.#connections.length
   }
 
   static async open(options: EngineOptions): Promise<Engine> {
@@ -47,11 +55,21 @@ export class Engine {
   }
 
   async run(sql: string): Promise<void> {
-    await this.#connections[0]!.run(sql)
+    await this.#onIdle((connection) => connection.run(sql))
   }
 
   async rows(sql: string): Promise<DuckDBValue[][]> {
-    return (await this.#connections[0]!.runAndReadAll(sql)).getRows()
+    return (await this.#onIdle((connection) => connection.runAndReadAll(sql))).getRows()
+  }
+
+  async #onIdle<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+    const connection = this.#idle.pop()
+    assert(connection !== undefined, 'no more statements at once than connections')
+    try {
+      return await work(connection)
+    } finally {
+      this.#idle.push(connection)
+    }
   }
 
   /**

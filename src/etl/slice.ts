@@ -47,10 +47,10 @@ export class Slice {
   readonly #reject: (line: RejectedLine) => void
   readonly #open = new Map<string, SliceFile>()
   readonly #loaded = new Map<RowTable, SliceFile[]>()
-  readonly #tables = new Set<string>()
+  /** Made, or being made. */
+  readonly #tables = new Map<string, Promise<void>>()
   #waiting: (() => Promise<void>)[] = []
-  #loading: Promise<void> = Promise.resolve()
-  #isLoading = false
+  readonly #loading = new Set<Promise<void>>()
   #files = 0
   /** Frames of the fast way that turned out to need the exact way, for each table. */
   readonly #partial = new Set<RowTable>()
@@ -66,7 +66,7 @@ export class Slice {
 
   /** Tables that have rows so far. */
   get tables(): readonly string[] {
-    return [...this.#tables]
+    return [...this.#tables.keys()]
   }
 
   isPartial(table: RowTable): boolean {
@@ -91,10 +91,10 @@ export class Slice {
     if (file.sizeBytes >= chunkBytes) this.#finish(table, file)
   }
 
-  /** Lets DuckDB fall behind by at most two chunks. */
+  /** Lets DuckDB fall behind by one chunk beside those it is loading. */
   async keepPace(): Promise<void> {
-    while (this.#waiting.length > 1) await this.#loading
-    this.#startLoad()
+    while (this.#waiting.length > 1) await Promise.race(this.#loading)
+    this.#startLoads()
   }
 
   /** All rows are in DuckDB on return. */
@@ -123,42 +123,47 @@ export class Slice {
     file.close()
     this.#open.delete(name)
     this.#waiting.push(() => this.#load(name, file))
-    this.#startLoad()
+    this.#startLoads()
   }
 
-  #startLoad(): void {
-    if (this.#isLoading) return
-    const next = this.#waiting.shift()
-    if (next === undefined) return
-    this.#isLoading = true
-    this.#loading = next().then(() => {
-      this.#isLoading = false
-      this.#startLoad()
-    })
-    // A failure is met by whoever awaits next; it must not be reported as unhandled before.
-    this.#loading.catch(() => undefined)
+  /** One chunk a connection: a single load hardly uses a second thread. */
+  #startLoads(): void {
+    while (this.#loading.size < this.#engine.connections) {
+      const next = this.#waiting.shift()
+      if (next === undefined) return
+      const loading = next().then(() => {
+        this.#loading.delete(loading)
+        this.#startLoads()
+      })
+      this.#loading.add(loading)
+      // A failure is met by whoever awaits next; it must not be reported as unhandled before.
+      loading.catch(() => undefined)
+    }
   }
 
   async #drain(): Promise<void> {
-    while (this.#isLoading) await this.#loading
+    while (this.#loading.size > 0) await Promise.race(this.#loading)
   }
 
   async #load(name: string, file: SliceFile): Promise<void> {
     const objectBytesMax = Math.max(objectBytesMin, file.longestLineBytes + 1024)
     const [table, kind] = name.split('.') as [string, string | undefined]
-    if (!this.#tables.has(table)) {
-      await this.#engine.run(
+    // Before anything is awaited: in the order of the segment, whichever is loaded first.
+    if (table !== 'other' && kind === undefined)
+      this.#loaded.set(table as RowTable, [...(this.#loaded.get(table as RowTable) ?? []), file])
+    let made = this.#tables.get(table)
+    if (made === undefined) {
+      made = this.#engine.run(
         table === 'other' ? createOtherSql : createRowsSql(table as RowTable, this.#numberType),
       )
-      this.#tables.add(table)
+      this.#tables.set(table, made)
     }
+    await made
     if (table === 'other') await this.#engine.run(loadOtherSql(file.path, objectBytesMax))
     else if (kind === 'decoded')
       await this.#engine.run(loadDecodedSql(table as RowTable, this.#numberType, file.path, objectBytesMax))
     else {
-      await this.#engine.run(loadLinesSql(table as RowTable, this.#numberType, file.path, objectBytesMax))
-      this.#loaded.set(table as RowTable, [...(this.#loaded.get(table as RowTable) ?? []), file])
-      return
+      return this.#engine.run(loadLinesSql(table as RowTable, this.#numberType, file.path, objectBytesMax))
     }
     rmSync(file.path)
   }
