@@ -93,6 +93,7 @@ export class Connection {
     const added = products.filter((one) => !before.includes(one))
     const removed = before.filter((one) => !products.includes(one))
     this.#settings = { ...this.#settings, products }
+    if (this.#logged !== null) this.#logged.products = products
     if (added.length > 0) this.#happen({ kind: 'added', products: added })
     // After the subscribes: the ack of an unsubscribe would be taken for that of a subscribe behind it.
     if (removed.length > 0) this.#happen({ kind: 'removed', products: removed })

@@ -49,7 +49,8 @@ export interface SegmentLogDeps {
 export class LogConnection {
   readonly id: string
   readonly restBytes: Buffer
-  readonly products: readonly string[]
+  /** What it carries: changes with the venue's list. */
+  products: readonly string[]
   /** Greatest number received; -1: none. */
   lastSequence = -1
   lastRecvNs: bigint | null = null

@@ -338,6 +338,7 @@ class ConnectionHistory {
     const started = event['recorder_started']
     if (started !== undefined) this.#products = asNames(started['products'])
     if (event['continued'] !== undefined) this.#takeContinued(event['continued']['connections'])
+    if (event['products_changed'] !== undefined) this.#takeChange(event['products_changed'])
     if (conn === null) {
       if (event['gap']?.['cause'] === 'recorder_died') this.#isSaid.died = true
       if (event['recovered'] !== undefined) this.#isSaid.recovered = true
@@ -349,10 +350,22 @@ class ConnectionHistory {
         lastSequence: null,
         lastRecvNs: String(recvNs),
       })
+    const asked = event['subscribe_sent']
+    const open = this.#open.get(conn)
+    if (asked !== undefined && open !== undefined)
+      open.products = [...new Set([...open.products, ...asNames(asked['products'])])]
     // An open-ended gap already says that nothing more came: written at the close, or by a recovery that was itself killed.
     const gap = event['gap']
     if (event['connection_closed'] !== undefined || (gap !== undefined && gap['before_seq'] === null))
       this.#open.delete(conn)
+  }
+
+  /** What is new is asked for by a subscribe; what is gone is on no connection any more. */
+  #takeChange(change: Readonly<Record<string, unknown>>): void {
+    const removed = new Set(asNames(change['removed']))
+    const without = (names: readonly string[]): string[] => names.filter((one) => !removed.has(one))
+    this.#products = [...without(this.#products), ...asNames(change['added'])]
+    for (const open of this.#open.values()) open.products = without(open.products)
   }
 
   /** What the segment before left open. */

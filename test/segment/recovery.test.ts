@@ -153,6 +153,25 @@ test('a successor that holds its header only does not silence the one before: th
   assertEndIsSaid(segments)
 })
 
+test('the last words of a dead recorder name the products of that moment, not those of its first connect', async (t) => {
+  const place = await makePlace(t)
+  const { log, ...recording } = await startRecording(place, new ForgetfulDisk(place.grave))
+  const connection = log.openConnection(`${recorder}-1`, ['A', 'B'])
+  const opened = { url: '', local_port: 1, products: ['A', 'B'], channels: ['ticker'] }
+  log.appendEvent(1n, connection, { connection_opened: opened })
+  log.appendFrame(connection, 2n, frameOfLine(2), false, 2)
+  log.appendEvent(3n, null, { products_changed: { added: ['C'], removed: ['A'] } })
+  const asked = { channel: 'ticker', products: ['C'], authenticated: false }
+  log.appendEvent(4n, connection, { subscribe_sent: asked })
+  await settle({ log, ...recording }, log.flush())
+  await recover(place)
+  const [segment] = await publishedSegments(place)
+  const gap = segment!.lines
+    .map((line) => (line.kind === 'event' ? (line.event as { gap?: Gap }).gap : undefined))
+    .find((one) => one?.after_seq === 2)
+  assert.deepEqual(gap?.products, ['B', 'C'])
+})
+
 test('a file that failed is kept when the one opened in its place holds no line', async (t) => {
   const place = await makePlace(t)
   const path = await leaveOpen(place, 5)
