@@ -1,8 +1,9 @@
 /** The throw-away DuckDB of one conversion: in memory, spilling into the scratch folder, without extensions or network. */
 
-import { DuckDBInstance, type DuckDBConnection, type DuckDBValue } from '@duckdb/node-api'
+import type { DuckDBConnection, DuckDBInstance, DuckDBValue } from '@duckdb/node-api'
 import { join } from 'node:path'
 import { assert } from '../core/assert.ts'
+import { duckdb } from '../storage/duckdb.ts'
 
 export interface EngineOptions {
   readonly scratchDir: string
@@ -36,7 +37,7 @@ export class Engine {
   }
 
   static async open(options: EngineOptions): Promise<Engine> {
-    const instance = await DuckDBInstance.create(':memory:', {
+    const instance = await duckdb.DuckDBInstance.create(':memory:', {
       threads: String(options.threads),
       memory_limit: `${Math.max(engineMbMin, options.memoryLimitMb - overheadMb)}MB`,
       temp_directory: join(options.scratchDir, 'spill'),
