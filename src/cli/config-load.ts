@@ -1,13 +1,13 @@
 /** The effective configuration: flag > environment > file > default, each value with where it came from. */
 
-import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import { VaultError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import type { Config } from './config.ts'
 import type { ConfigFile, FileValue } from './config-file.ts'
 import { readConfigText } from './config-read.ts'
-import { envOf, flagKey, optionSpecs, storageLayers, type OptionSpec } from './options.ts'
+import { expandHome, storageOf, storageProblems, storageWarnings } from './config-storage.ts'
+import { envOf, flagKey, optionSpecs, type OptionSpec } from './options.ts'
 import { readText, type OptionValue } from './option-value.ts'
 
 export const defaultConfigPath = 'config/config.yaml'
@@ -62,11 +62,12 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   if (problems.length === 0 && flagProblems.length === 0) problems.push(...crossChecks(settings))
   if (problems.length > 0) throw badConfig('config', [...problems, ...flagProblems])
   if (flagProblems.length > 0) throw badConfig('usage', flagProblems)
+  const config = configOf(settings)
   return {
-    config: configOf(settings),
+    config,
     settings,
     file: file === undefined ? undefined : path,
-    warnings: unknownVariables(sources.env),
+    warnings: [...unknownVariables(sources.env), ...storageWarnings(config.storage)],
   }
 }
 
@@ -125,27 +126,8 @@ function crossChecks(settings: readonly Setting[]): string[] {
     problems.push(`${place(key)}: needs coinbase.api_secret_file beside it`)
   if (secret.value !== null && key.value === null)
     problems.push(`${place(secret)}: needs coinbase.api_key beside it`)
-  const backend = at('storage.backend')
-  if (backend.value === 's3')
-    problems.push(`${place(backend)}: s3 is not in this version; use local and a folder in storage.base_dir`)
-  for (const layer of storageLayers) problems.push(...layerProblems(layer, at, place))
+  problems.push(...storageProblems(at, place))
   return problems
-}
-
-function layerProblems(
-  layer: string,
-  at: (path: string) => Setting,
-  place: (setting: Setting) => string,
-): string[] {
-  const backend = at(`storage.${layer}.backend`)
-  if (backend.value === 's3') return [`${place(backend)}: s3 is not in this version; use local`]
-  const folder = at(`storage.${layer}.base_dir`)
-  const main = at('storage.base_dir')
-  const differs =
-    folder.value !== null && resolve(expandHome(folder.value)) !== resolve(expandHome(main.value))
-  return differs
-    ? [`${place(folder)}: another folder than storage.base_dir; one folder a layer is not in this version`]
-    : []
 }
 
 function configOf(settings: readonly Setting[]): Config {
@@ -173,7 +155,8 @@ function configOf(settings: readonly Setting[]): Config {
       segment_max_mb: number('ingestion.segment_max_mb'),
       segment_max_seconds: number('ingestion.segment_max_seconds'),
       queue_max_mb: number('ingestion.queue_max_mb'),
-      spool_dir: pathOrNull(values.get('ingestion.spool_dir')),
+      spool_dir: resolve(expandHome(values.get('ingestion.spool_dir'))),
+      spool_max_gb: number('ingestion.spool_max_gb'),
     },
     etl: {
       poll_interval_seconds: number('etl.poll_interval_seconds'),
@@ -185,17 +168,12 @@ function configOf(settings: readonly Setting[]): Config {
       archive_max_days: numberOrNull('etl.archive_max_days'),
       archive_max_gb: numberOrNull('etl.archive_max_gb'),
     },
-    storage: { backend: 'local', base_dir: resolve(expandHome(values.get('storage.base_dir'))) },
+    storage: storageOf((path) => settings.find((setting) => setting.spec.path === path)!),
   }
 }
 
 function pathOrNull(value: OptionValue | undefined): string | null {
   return typeof value === 'string' ? resolve(expandHome(value)) : null
-}
-
-/** `~/data` as a shell would write it: a file or a variable has no shell to do so. */
-function expandHome(value: OptionValue | undefined): string {
-  return String(value).replace(/^~(?=$|[/\\])/, () => homedir())
 }
 
 /** Our variables that are no configuration keys. */

@@ -1,5 +1,7 @@
 /** The effective configuration as plain values. How it is read: config-load.ts; every key with its words: options.ts. */
 
+import type { Place } from '../storage/place.ts'
+
 export interface Config {
   readonly coinbase: CoinbaseConfig
   readonly ingestion: IngestionConfig
@@ -27,7 +29,8 @@ export interface IngestionConfig {
   readonly segment_max_seconds: number
   readonly queue_max_mb: number
   /** Absolute; of use with S3 storage only. */
-  readonly spool_dir: string | null
+  readonly spool_dir: string
+  readonly spool_max_gb: number
 }
 
 export interface EtlConfig {
@@ -44,7 +47,18 @@ export interface EtlConfig {
 }
 
 export interface StorageConfig {
-  readonly backend: 'local'
-  /** Absolute. */
-  readonly base_dir: string
+  /** Where recorders leave sealed segments. */
+  readonly ingestion: Place
+  /** raw/ as conversion and questions see it. */
+  readonly raw: Place
+  /** processed/: Parquet, receipts and bindings. */
+  readonly processed: Place
+  /** Absolute: copies of immutable objects of a bucket, and scratch space for it. */
+  readonly cache_dir: string
+  readonly cache_max_gb: number
+}
+
+/** The folder of this machine in which frames become durable first. */
+export function recordingFolder({ storage, ingestion }: Config): string {
+  return storage.ingestion.backend === 'local' ? storage.ingestion.baseDir : ingestion.spool_dir
 }

@@ -105,8 +105,14 @@ const ingestionRows: readonly Row[] = [
   [
     'ingestion.spool_dir',
     path,
-    null,
-    'folder of the local spool when storage is S3; unused with local storage',
+    './spool',
+    'with S3: the local folder in which frames are durable first; keep it on a disk that outlives the process',
+  ],
+  [
+    'ingestion.spool_max_gb',
+    decimal('GB', 0.01, 1_000_000),
+    50,
+    'with S3: what an outage may pile up in the spool; past it new frames are dropped and recorded as a gap',
   ],
 ]
 
@@ -152,13 +158,29 @@ const etlRows: readonly Row[] = [
 ]
 
 const storageRows: readonly Row[] = [
-  ['storage.backend', choice('local', 's3'), 'local', 'where data lies; s3 is not in this version'],
-  ['storage.base_dir', path, './data', 'folder of the vault, from the current folder where relative'],
+  ['storage.backend', choice('local', 's3'), 'local', 'where data lies'],
+  [
+    'storage.base_dir',
+    path,
+    './data',
+    "folder of the vault, from the current folder where relative; with s3 the bucket's name, where storage.s3.bucket is not set",
+  ],
   ['storage.s3.bucket', text, null, 'bucket name'],
   ['storage.s3.prefix', text, null, 'prefix of all keys in the bucket'],
-  ['storage.s3.region', text, null, 'AWS region'],
+  [
+    'storage.s3.region',
+    text,
+    null,
+    'region; not set: AWS_REGION, AWS_DEFAULT_REGION, or asked of the bucket',
+  ],
   ['storage.s3.endpoint_url', url('https', 'http'), null, 'endpoint of an S3-compatible server'],
   ['storage.s3.force_path_style', boolean, false, 'bucket in the path rather than in the host name'],
+  [
+    'storage.s3.single_writer',
+    boolean,
+    false,
+    'work with a server that ignores conditional writes: safe only while one mdv process writes there at a time',
+  ],
   [
     'storage.s3.aws_access_key_id',
     text,
@@ -168,6 +190,17 @@ const storageRows: readonly Row[] = [
   ],
   ['storage.s3.aws_secret_access_key', text, null, 'secret key', 'secret'],
   ['storage.s3.aws_session_token', text, null, 'session token', 'secret'],
+]
+
+/** Of all layers together. */
+const cacheRows: readonly Row[] = [
+  [
+    'storage.cache_dir',
+    path,
+    null,
+    'with S3: folder for copies of what never changes, and scratch space; not set: ~/.cache/mdv',
+  ],
+  ['storage.cache_max_gb', decimal('GB', 0.1, 1_000_000), 10, 'with S3: what the cache may take'],
 ]
 
 /** Keys of the same shape as `storage`, each for one layer. */
@@ -188,6 +221,7 @@ export const optionSpecs: readonly OptionSpec[] = [
   ...ingestionRows,
   ...etlRows,
   ...storageRows,
+  ...cacheRows,
   ...layerRows,
 ].map(([optionPath, type, defaultValue, doc, mark]) => ({
   path: optionPath,

@@ -11,7 +11,7 @@ import { systemCode, VaultError } from '../core/errors.ts'
 import { utcDate } from '../core/time.ts'
 import type { SegmentHeader } from '../segment/format.ts'
 import { archivedSegmentKey, rawArchive } from '../storage/keys.ts'
-import { listAll, type LocalObjectStore, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
+import { listAll, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
 import type { ReceiptSource } from '../table/receipt.ts'
 
 export type ArchiveEnding = 'zst' | 'gz'
@@ -41,7 +41,7 @@ export interface RawSegment {
  * @throws {VaultError} `corrupt` when the archived bytes are others
  */
 export async function archiveRaw(
-  store: LocalObjectStore,
+  store: ObjectStore,
   scratchDir: string,
   raw: RawSegment,
   source: ReceiptSource,

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { forEachAtOnce } from '../core/at-once.ts'
 import type { Clock } from '../core/clock.ts'
 import { VaultError } from '../core/errors.ts'
-import type { LocalObjectStore, ObjectStore } from '../storage/object-store.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
 import type { Binding } from '../table/bindings.ts'
 import { partKey } from '../table/part-name.ts'
 import type { Receipt, ReceiptPart } from '../table/receipt.ts'
@@ -18,13 +18,13 @@ import type { Claim, Worker } from './job-claim.ts'
 import { rejectsKey, settlePlan, type PlanTarget } from './job-plan.ts'
 
 export interface JobDeps {
-  readonly store: LocalObjectStore
+  readonly store: ObjectStore
   readonly clock: Clock
   readonly venue: string
   readonly convert: Convert
   readonly settings: ConvertSettings
   readonly worker: Worker
-  /** A folder of this worker alone, on the store's own disk. */
+  /** A folder of this worker alone, where the store wants its unfinished files. */
   readonly scratchDir: string
 }
 
@@ -167,12 +167,7 @@ async function publishAll(
 }
 
 /** Gives a file its name. What has the name already counts as ours only when its bytes are the same: an earlier try made it. */
-async function publishSame(
-  store: LocalObjectStore,
-  path: string,
-  key: string,
-  sha256: string,
-): Promise<boolean> {
+async function publishSame(store: ObjectStore, path: string, key: string, sha256: string): Promise<boolean> {
   if ((await store.publishFile(path, key)) === 'created') return true
   return (await sha256OfObject(store, key, new AbortController().signal)) === sha256
 }

@@ -4,8 +4,11 @@
  * (the commit) · look at the parts · archive · delete raw · release.
  */
 
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { VaultError } from '../core/errors.ts'
 import type { SegmentHeader } from '../segment/format.ts'
+import { localFile } from '../storage/download.ts'
 import type { LeaseOwner } from '../storage/lease.ts'
 import { readBindings, type SegmentIdentity } from '../table/bindings.ts'
 import { jobId } from '../table/part-name.ts'
@@ -87,18 +90,24 @@ async function convertClaimed(
     if (state === 'done') return { kind: 'finished', receipt: before }
     // Parts that a receipt names are gone while the raw bytes are still here: its next generation replaces them.
   }
-  const source = { path: deps.store.pathOf(ready.key), key: ready.key, label: ready.label }
   const expectedSha256 =
     before?.sources.find((each) => each.recorder === segment.recorder && each.first_n === segment.firstN)
       ?.file_sha256 ?? null
   const receiptGeneration = (before?.generation ?? 0) + 1
   // Another worker may have brought it to its end since it was listed.
   if ((await deps.store.head(ready.key)) === undefined) return { kind: 'held', by: null }
+  const copyPath = join(deps.scratchDir, `${job}.ndjson`)
+  const path = await localFile(deps.store, ready.key, copyPath, signal)
+  const source = { path, key: ready.key, label: ready.label }
   const request = { job, segment, receiptGeneration, source, expectedSha256 }
-  const committed = await convertAndCommit(deps, claim, request, signal)
-  const state = await finishJob(deps, claim, committed.receipt, ready, committed.fileSha256, options)
-  if (state === 'parts_missing') throw partsMissing(job)
-  return { kind: committed.isOurs ? 'converted' : 'finished', receipt: committed.receipt }
+  try {
+    const committed = await convertAndCommit(deps, claim, request, signal)
+    const state = await finishJob(deps, claim, committed.receipt, ready, committed.fileSha256, options)
+    if (state === 'parts_missing') throw partsMissing(job)
+    return { kind: committed.isOurs ? 'converted' : 'finished', receipt: committed.receipt }
+  } finally {
+    await rm(copyPath, { force: true })
+  }
 }
 
 export function partsMissing(job: string): VaultError {

@@ -4,26 +4,24 @@
  * the last one of a process; the next run goes on from what it finds.
  */
 
-import { readdir, rmdir } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { readdir, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemCode, VaultError } from '../core/errors.ts'
 import { stagingPrefix } from '../storage/keys.ts'
-import { listAll, type LocalObjectStore } from '../storage/object-store.ts'
+import { download } from '../storage/download.ts'
+import { listAll, type ObjectStore } from '../storage/object-store.ts'
 import type { Receipt } from '../table/receipt.ts'
 import { currentReceipt, receiptGenerations } from '../table/receipts.ts'
 import { arePartsThere, parseStagingKey, stagedPartKey, stagingFolder, swapMarkKey } from '../table/staged.ts'
 import { Claim, type ClaimDeps } from './job-claim.ts'
-
-export interface SwapDeps extends ClaimDeps {
-  readonly store: LocalObjectStore
-}
 
 /**
  * @param receipt the current generation of its job, under whose claim this runs
  * @returns false when a part is not there as committed: nothing of earlier generations was removed for it then
  */
 export async function finishSwap(
-  deps: SwapDeps,
+  deps: ClaimDeps,
   claim: Claim,
   receipt: Receipt,
   signal: AbortSignal,
@@ -34,14 +32,14 @@ export async function finishSwap(
   // A crash here leaves no part of the job to globs, and all of them to readers of receipts.
   for (const part of receipt.parts) {
     claim.assertCurrent()
-    await moveIn(deps.store, stagedPartKey(receipt, part.key), part.key)
+    await moveIn(deps.store, stagedPartKey(receipt, part.key), part.key, signal)
   }
   for (let generation = 1; generation <= receipt.generation; generation++)
     await emptyStaging(deps, claim, receipt, generation, signal)
   return arePartsThere(deps.store, receipt)
 }
 
-async function removeEarlier(deps: SwapDeps, claim: Claim, receipt: Receipt): Promise<void> {
+async function removeEarlier(deps: ClaimDeps, claim: Claim, receipt: Receipt): Promise<void> {
   const kept = new Set(receipt.parts.map((part) => part.key))
   for (const earlier of await receiptGenerations(deps.store, deps.venue, receipt.job)) {
     if (earlier.generation >= receipt.generation) continue
@@ -53,15 +51,34 @@ async function removeEarlier(deps: SwapDeps, claim: Claim, receipt: Receipt): Pr
   }
 }
 
-async function moveIn(store: LocalObjectStore, staged: string, key: string): Promise<void> {
+async function moveIn(store: ObjectStore, staged: string, key: string, signal: AbortSignal): Promise<void> {
   if ((await store.head(staged)) === undefined) return // moved by an earlier try
+  const path = store.fileOf(staged)
   // `exists`: an earlier try died between giving it its name and taking the old one away.
-  if ((await store.publishFile(store.pathOf(staged), key)) === 'exists') await store.delete(staged)
+  if (path === undefined) await publishCopy(store, staged, key, signal)
+  else if ((await store.publishFile(path, key)) === 'created') return
+  await store.delete(staged)
+}
+
+/** Through this machine: a server's own copy has no condition that every server honours. */
+async function publishCopy(
+  store: ObjectStore,
+  staged: string,
+  key: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const path = join(await store.scratch('swap'), randomUUID())
+  try {
+    await download(store, staged, path, signal)
+    await store.publishFile(path, key)
+  } finally {
+    await rm(path, { force: true })
+  }
 }
 
 /** The mark goes last: as long as it is there, the swap is looked at again. */
 async function emptyStaging(
-  deps: SwapDeps,
+  deps: ClaimDeps,
   claim: Claim,
   receipt: Receipt,
   generation: number,
@@ -78,7 +95,8 @@ async function emptyStaging(
   }
   claim.assertCurrent()
   await deps.store.delete(mark)
-  await removeEmptyFolders(deps.store.pathOf(folder.slice(0, -1)))
+  const path = deps.store.fileOf(folder.slice(0, -1))
+  if (path !== undefined) await removeEmptyFolders(path)
 }
 
 async function removeEmptyFolders(path: string): Promise<void> {
@@ -98,7 +116,7 @@ async function removeEmptyFolders(path: string): Promise<void> {
  *
  * @returns jobs whose swap was finished
  */
-export async function finishSwaps(deps: SwapDeps, signal: AbortSignal): Promise<string[]> {
+export async function finishSwaps(deps: ClaimDeps, signal: AbortSignal): Promise<string[]> {
   const jobs = new Set<string>()
   for (const { key } of await listAll(deps.store, stagingPrefix(deps.venue), signal)) {
     const staged = parseStagingKey(key)
@@ -114,7 +132,7 @@ export async function finishSwaps(deps: SwapDeps, signal: AbortSignal): Promise<
   return finished
 }
 
-async function isUnfinished(deps: SwapDeps, receipt: Receipt, signal: AbortSignal): Promise<boolean> {
+async function isUnfinished(deps: ClaimDeps, receipt: Receipt, signal: AbortSignal): Promise<boolean> {
   for (let generation = 1; generation <= receipt.generation; generation++) {
     const folder = stagingFolder(deps.venue, receipt.job, generation)
     if ((await listAll(deps.store, folder, signal)).length > 0) return true
@@ -122,7 +140,7 @@ async function isUnfinished(deps: SwapDeps, receipt: Receipt, signal: AbortSigna
   return false
 }
 
-async function finishUnderClaim(deps: SwapDeps, job: string, signal: AbortSignal): Promise<boolean> {
+async function finishUnderClaim(deps: ClaimDeps, job: string, signal: AbortSignal): Promise<boolean> {
   const claim = await Claim.take(deps, job, false, signal)
   if (!(claim instanceof Claim)) return false
   try {

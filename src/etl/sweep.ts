@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Clock } from '../core/clock.ts'
 import { systemCode } from '../core/errors.ts'
 import { processed, rawProcessing } from '../storage/keys.ts'
-import { listAll, type LocalObjectStore, type ObjectStore } from '../storage/object-store.ts'
+import { listAll, type ObjectStore } from '../storage/object-store.ts'
 import type { ProcessIdentity } from '../storage/process-identity.ts'
 import { readBindings } from '../table/bindings.ts'
 import { parseJobId, parsePartKey } from '../table/part-name.ts'
@@ -13,10 +13,6 @@ import { tableNames, type Receipt } from '../table/receipt.ts'
 import { currentReceipt } from '../table/receipts.ts'
 import { arePartsThere } from '../table/staged.ts'
 import { Claim, parseClaimKey, type ClaimDeps, type Worker } from './job-claim.ts'
-
-export interface SweepDeps extends ClaimDeps {
-  readonly store: LocalObjectStore
-}
 
 export interface Swept {
   /** Keys of parts removed: a receipt says their job ended without them. */
@@ -32,7 +28,7 @@ export interface Swept {
  * @param receipts read after nothing: they are read again for each part that would go
  */
 export async function sweepParts(
-  deps: SweepDeps,
+  deps: ClaimDeps,
   receipts: readonly Receipt[],
   signal: AbortSignal,
 ): Promise<Swept> {
@@ -51,7 +47,7 @@ export async function sweepParts(
 }
 
 async function sweepPart(
-  deps: SweepDeps,
+  deps: ClaimDeps,
   key: string,
   name: { readonly hour: string; readonly digits: string },
   receipts: readonly Receipt[],
@@ -69,7 +65,7 @@ async function sweepPart(
 }
 
 async function removeOrphan(
-  deps: SweepDeps,
+  deps: ClaimDeps,
   key: string,
   job: string,
   signal: AbortSignal,
@@ -118,7 +114,7 @@ async function readAll(
 
 /** Removes claims that dead workers left on jobs that are committed. @returns how many jobs were cleared */
 export async function sweepClaims(
-  deps: SweepDeps,
+  deps: ClaimDeps,
   receipts: readonly Receipt[],
   signal: AbortSignal,
 ): Promise<number> {
@@ -145,7 +141,7 @@ const ownerFile = 'owner.json'
 const ownerlessMs = 86_400_000
 
 /** A folder of this worker alone, that others can tell is abandoned once it is dead. The caller removes it. */
-export async function openWorkerScratch(store: LocalObjectStore, worker: Worker): Promise<string> {
+export async function openWorkerScratch(store: ObjectStore, worker: Worker): Promise<string> {
   const path = await store.scratch(`etl/${worker.writer}`)
   await mkdir(path, { recursive: true })
   await writeFile(join(path, ownerFile), JSON.stringify(worker.identity))
@@ -153,7 +149,7 @@ export async function openWorkerScratch(store: LocalObjectStore, worker: Worker)
 }
 
 /** Removes scratch of workers that are provably dead. @returns how many folders */
-export async function sweepScratch(store: LocalObjectStore, clock: Clock, worker: Worker): Promise<number> {
+export async function sweepScratch(store: ObjectStore, clock: Clock, worker: Worker): Promise<number> {
   const parent = await store.scratch('etl')
   let removed = 0
   for (const name of await readdir(parent)) {

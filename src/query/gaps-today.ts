@@ -1,6 +1,7 @@
 /** How many gaps one day has so far: the `gaps` view over that day's events only. Opens DuckDB. */
 
-import type { LocalObjectStore } from '../storage/object-store.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { fileOf } from '../storage/download.ts'
 import type { Receipt } from '../table/receipt.ts'
 import { locateStaged, type Catalog } from './catalog.ts'
 
@@ -14,7 +15,7 @@ export interface GapsToday {
 
 /** @param date UTC, `YYYY-MM-DD`: gaps written down on that day, in segments already converted */
 export async function countGapsToday(
-  store: LocalObjectStore,
+  store: ObjectStore,
   catalog: Catalog,
   date: string,
   signal: AbortSignal,
@@ -33,7 +34,7 @@ export async function countGapsToday(
         segments: [],
         staged: await locateStaged(store, catalog.venue, receipts, signal),
       },
-      (key) => store.pathOf(key),
+      (key) => fileOf(store, key),
       options,
     )
     const reader = await engine.connection.runAndReadAll(

@@ -1,6 +1,7 @@
 /** Runs one text of SQL over a vault and hands its rows on in chunks; once more from the start where parts were replaced meanwhile. */
 
-import type { LocalObjectStore } from '../storage/object-store.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { fileOf } from '../storage/download.ts'
 import { tableNames } from '../table/receipt.ts'
 import { narrowCatalog, readCatalog, type Catalog } from './catalog.ts'
 import { isVanishedPart, openEngine, runSql, sqlError, type EngineOptions } from './engine.ts'
@@ -20,7 +21,7 @@ export interface RowSink {
  * @throws {VaultError} `usage` for wrong SQL, `unavailable` when data changed underneath after rows were already handed on
  */
 export async function runQuery(
-  store: LocalObjectStore,
+  store: ObjectStore,
   venue: string,
   sql: string,
   options: EngineOptions,
@@ -30,7 +31,7 @@ export async function runQuery(
   let hasBegun = false
   const attempt = async (): Promise<void> => {
     const catalog = narrowCatalog(await readCatalog(store, venue, signal), sql)
-    using engine = await openEngine(catalog, (key) => store.pathOf(key), options)
+    using engine = await openEngine(catalog, (key) => fileOf(store, key), options)
     for (const note of [...waitingNotes(catalog, sql), ...engine.notes]) sink.note(note)
     const interrupt = (): void => engine.connection.interrupt()
     signal.addEventListener('abort', interrupt, { once: true })

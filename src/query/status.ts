@@ -2,7 +2,7 @@
 
 import { statfs } from 'node:fs/promises'
 import type { Clock } from '../core/clock.ts'
-import type { LocalObjectStore, ObjectInfo } from '../storage/object-store.ts'
+import type { ObjectStore, ObjectInfo } from '../storage/object-store.ts'
 import { listAll } from '../storage/object-store.ts'
 import { rawRejected } from '../storage/keys.ts'
 import type { Receipt, TableName } from '../table/receipt.ts'
@@ -54,7 +54,7 @@ export interface StatusReading {
 }
 
 export async function readStatus(
-  store: LocalObjectStore,
+  store: ObjectStore,
   clock: Clock,
   venue: string,
   signal: AbortSignal,

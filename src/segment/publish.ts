@@ -1,6 +1,6 @@
 /** Names for segments, and the step that makes a sealed one visible under raw/ready. */
 
-import type { ObjectStore, LocalObjectStore } from '../storage/object-store.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
 import { listAll } from '../storage/object-store.ts'
 import {
   archivedSegmentKey,
@@ -47,7 +47,7 @@ function counterIn(name: string): number {
  * @returns the label it got
  */
 export async function publishSegment(
-  store: LocalObjectStore,
+  store: ObjectStore,
   venue: string,
   path: string,
   label: string,

@@ -5,7 +5,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { lstat, open, readdir, rename, rm } from 'node:fs/promises'
+import { copyFile, lstat, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { systemCode, VaultError } from '../core/errors.ts'
 import { makeFolders, realDisk, syncNames, writeAll, type Disk } from './disk.ts'
@@ -114,6 +114,10 @@ class LocalStore implements OpenedLocalStore {
     return join(this.location, ...key.split('/'))
   }
 
+  fileOf(key: string): string {
+    return this.pathOf(key)
+  }
+
   async putIfAbsent(key: string, body: Uint8Array): Promise<PutOutcome> {
     const path = this.pathOf(key)
     return this.#explained(key, async () => {
@@ -143,8 +147,28 @@ class LocalStore implements OpenedLocalStore {
       } finally {
         await file.close()
       }
-      return this.#publish(source, path, false)
+      try {
+        return await this.#publish(source, path, false)
+      } catch (error) {
+        if (systemCode(error) !== 'EXDEV') throw error
+        return this.#publishCopy(source, path)
+      }
     })
+  }
+
+  /** From another file system nothing can be linked. Crash before the last step: the next attempt answers `exists`, with the same bytes. */
+  async #publishCopy(source: string, path: string): Promise<PutOutcome> {
+    const temporary = join(this.location, ownFolder, 'tmp', `put-${randomUUID()}`)
+    await copyFile(source, temporary, constants.COPYFILE_EXCL)
+    const file = await this.#disk.append(temporary)
+    try {
+      await file.datasync()
+    } finally {
+      await file.close()
+    }
+    const outcome = await this.#publish(temporary, path, true)
+    if (outcome === 'created') await this.#disk.unlink(source)
+    return outcome
   }
 
   /** Gives a synced file its name if nobody has it. `discard`: remove the file also when the name is taken. */

@@ -1,6 +1,7 @@
 /**
  * What the vault needs of a place that keeps objects. Everything durable rests on one primitive, put-if-absent;
- * there is no overwrite and no rename. Implementations: local.ts (later s3.ts); one contract suite runs over all.
+ * there is no overwrite and no rename. Implementations: local.ts, s3.ts and layered.ts (one store for raw/, another for processed/);
+ * one contract suite runs over all.
  */
 
 export interface ObjectInfo {
@@ -27,7 +28,7 @@ export interface ObjectStore {
 
   /**
    * The same for a finished local file, which is consumed on `created` (moved or uploaded, then removed) and left alone on `exists`.
-   * The file must lie in the folder `scratch` gave, so that a local store can link it.
+   * A local store links it where it lies in the folder `scratch` gave, and copies it from anywhere else.
    */
   publishFile(path: string, key: string): Promise<PutOutcome>
 
@@ -48,11 +49,14 @@ export interface ObjectStore {
 
   /** A folder on local disk for unfinished files of this store, made on demand; `name` keeps users apart. Contents may vanish between runs. */
   scratch(name: string): Promise<string>
+
+  /** The absolute path under which other local programs (DuckDB) can open the object as it is; undefined: only through `read`. */
+  fileOf(key: string): string | undefined
 }
 
-/** A store whose objects are files that other local programs (DuckDB) can open by path. */
+/** A store whose objects are files: the only kind in which a segment can grow. */
 export interface LocalObjectStore extends ObjectStore {
-  /** Absolute path of a key, whether or not it exists. */
+  /** Absolute path of a key, whether or not there is such an object. */
   pathOf(key: string): string
 }
 

@@ -128,16 +128,24 @@ const mistakes: readonly (readonly [yaml: string, ...lines: string[]])[] = [
     'c.yaml:2:20 coinbase.api_secret_file: needs coinbase.api_key beside it',
   ],
   [
-    'storage:\n  backend: s3\n  s3: {bucket: b}\n',
-    'c.yaml:2:12 storage.backend: s3 is not in this version; use local and a folder in storage.base_dir',
+    'storage:\n  backend: s3\n  s3: {prefix: a}\n',
+    'c.yaml:2:12 storage.backend: s3 needs a bucket: set storage.s3.bucket',
   ],
   [
     'storage:\n  etl_storage_output: {backend: s3}\n',
-    'c.yaml:2:33 storage.etl_storage_output.backend: s3 is not in this version; use local',
+    'c.yaml:2:33 storage.etl_storage_output.backend: s3 needs a bucket: set storage.s3.bucket',
   ],
   [
-    'storage:\n  base_dir: a\n  ingestion_storage: {base_dir: b}\n',
-    'c.yaml:3:33 storage.ingestion_storage.base_dir: another folder than storage.base_dir; one folder a layer is not in this version',
+    'storage:\n  backend: s3\n  s3: {bucket: a/b}\n',
+    'c.yaml:3:16 storage.s3.bucket: "a/b" is no bucket name',
+  ],
+  [
+    'storage:\n  backend: s3\n  s3: {bucket: abc, prefix: a/../b}\n',
+    'c.yaml:3:29 storage.s3.prefix: "a/../b" is no prefix: letters, digits and . _ - = / between them',
+  ],
+  [
+    'storage:\n  s3: {aws_access_key_id: a}\n',
+    'c.yaml:2:27 storage.s3.aws_access_key_id: needs storage.s3.aws_secret_access_key beside it',
   ],
   ['etl:\n  archive: true\netl:\n  archive: no\n', 'c.yaml:3:1 duplicate key "etl": keep one of them'],
   ['etl:\n\tarchive: true\n', 'c.yaml:2:1 a tab as indentation: use spaces'],
@@ -201,7 +209,7 @@ test('lists, switches and all can be written as text', async () => {
   assert.deepEqual(config.coinbase.channels, ['ticker', 'level2'])
   assert.equal(config.ingestion.enable_fsync, false)
   assert.equal(config.etl.archive, true)
-  assert.equal(config.storage.base_dir, resolve('data'))
+  assert.deepEqual(config.storage.raw, { backend: 'local', baseDir: resolve('data') })
 })
 
 test('an unknown MDV_ variable is warned of with the nearest known one, ours for other purposes are not', async () => {
@@ -231,17 +239,52 @@ storage:
   assert.equal(config.etl.number_type, 'double')
 })
 
+test('a layer takes its own keys first, its credentials as a pair, and base_dir as a bucket where it was set', async () => {
+  const { config, warnings } = await load({
+    yaml: `storage:
+  backend: s3
+  base_dir: my-bucket
+  s3: {prefix: /a/b/, region: eu-west-1, aws_access_key_id: one, aws_secret_access_key: two}
+  ingestion_storage: {backend: local, base_dir: spool}
+  etl_storage_output: {s3: {bucket: other, aws_access_key_id: three, aws_secret_access_key: four}}
+`,
+  })
+  const shared = {
+    backend: 's3',
+    prefix: 'a/b',
+    region: 'eu-west-1',
+    endpointUrl: null,
+    forcePathStyle: false,
+    singleWriter: false,
+  }
+  assert.deepEqual(config.storage.ingestion, { backend: 'local', baseDir: resolve('spool') })
+  assert.deepEqual(config.storage.raw, {
+    ...shared,
+    bucket: 'my-bucket',
+    credentials: { accessKeyId: 'one', secretAccessKey: 'two', sessionToken: null },
+  })
+  assert.deepEqual(config.storage.processed, {
+    ...shared,
+    bucket: 'other',
+    credentials: { accessKeyId: 'three', secretAccessKey: 'four', sessionToken: null },
+  })
+  assert.match(warnings.join(), /nothing is converted until "mdv sync"/)
+})
+
 test('an empty file, an anchor and a home folder are understood', async () => {
-  assert.equal((await load({ yaml: '' })).config.storage.base_dir, resolve('data'))
+  assert.deepEqual((await load({ yaml: '' })).config.storage.raw, {
+    backend: 'local',
+    baseDir: resolve('data'),
+  })
   assert.equal((await load({ yaml: '# nothing\n' })).config.etl.compression, 'zstd')
   const { config } = await load({
     yaml: 'storage: {base_dir: &d ~/vault, etl_storage_input: {base_dir: *d}}\n',
   })
-  assert.equal(config.storage.base_dir, join(homedir(), 'vault'))
+  assert.deepEqual(config.storage.raw, { backend: 'local', baseDir: join(homedir(), 'vault') })
 })
 
 test('a secret is never printed', async () => {
-  const yaml = 'storage: {s3: {aws_secret_access_key: canary-1}}\n'
+  const yaml = 'storage: {s3: {aws_access_key_id: a, aws_secret_access_key: canary-1}}\n'
   const { settings } = await load({ yaml, env: { MDV_STORAGE_S3_AWS_SESSION_TOKEN: 'canary-2' } })
   const text = settingsYaml(settings, true)
   assert.doesNotMatch(text, /canary/)

@@ -141,6 +141,10 @@ export class CrashingStore implements LocalObjectStore {
     return this.#store.scratch(name)
   }
 
+  fileOf(key: string): string {
+    return this.pathOf(key)
+  }
+
   pathOf(key: string): string {
     return this.#store.pathOf(key)
   }

@@ -140,7 +140,7 @@ test('lines without a frame are kept whole in raw/rejected with their place and 
     no_time: 1,
     not_utf8: 1,
   })
-  const kept = (await readFile(deps.store.pathOf(record.rejects_key!), 'utf8')).trimEnd().split('\n')
+  const kept = (await readFile(deps.store.fileOf(record.rejects_key!)!, 'utf8')).trimEnd().split('\n')
   const parsed = kept.map(
     (line) => JSON.parse(line) as { line: number; offset: number; text?: string; base64?: string },
   )
@@ -163,7 +163,7 @@ test('the file is only read, and the same bytes are adopted once, whatever they 
 
 test('a run that died before it said it was done is brought to its end without a second segment', async () => {
   const first = await adopt(`${frame}\n`)
-  await rm(deps.store.pathOf(adoptedFileKey('coinbase', first.record.sha256)))
+  await rm(deps.store.fileOf(adoptedFileKey('coinbase', first.record.sha256))!)
   const second = await adopt(`${frame}\n`)
   assert.equal(second.kind, 'adopted')
   assert.equal(second.segmentsFound, 1)

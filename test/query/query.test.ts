@@ -244,7 +244,8 @@ test('a part replaced by the next generation while a question starts is asked fo
   // The swap happens after receipts are read and before the part is opened.
   const swapping: LocalObjectStore = {
     location: real.location,
-    pathOf(key) {
+    pathOf: real.pathOf.bind(real),
+    fileOf(key) {
       const path = real.pathOf(key) + (isFirst ? '.gone' : '')
       isFirst = false
       return path

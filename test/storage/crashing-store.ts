@@ -36,6 +36,10 @@ export class CrashingStore implements LocalObjectStore {
     return this.#steps >= this.#crashAt
   }
 
+  fileOf(key: string): string {
+    return this.pathOf(key)
+  }
+
   pathOf(key: string): string {
     return this.#inner.pathOf(key)
   }

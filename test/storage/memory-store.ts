@@ -55,6 +55,10 @@ export class MemoryStore implements ObjectStore {
   scratch(name: string): Promise<string> {
     return mkdtemp(join(tmpdir(), `mdv-memory-${name}-`))
   }
+
+  fileOf(): undefined {
+    return undefined
+  }
 }
 
 function isKey(key: string): boolean {

@@ -8,9 +8,9 @@ import { namedMappings, parseMapping } from '../../query/adopt/mapping.ts'
 import { formatBytes } from '../../core/bytes.ts'
 import { systemCode, VaultError } from '../../core/errors.ts'
 import { toJson } from '../../query/json.ts'
-import { openLocalStore } from '../../storage/local.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { software } from '../version.ts'
+import { openVault } from '../open-vault.ts'
 
 export const command: Command = {
   name: 'adopt',
@@ -33,7 +33,7 @@ export const command: Command = {
     const mapping = parseMapping(mappingOf(context))
     const found = await look(path)
     const deps: AdoptDeps = {
-      store: await openLocalStore(config.storage.base_dir),
+      store: await openVault(context, config.storage, 'write', true),
       clock: context.clock,
       venue: 'coinbase',
       software,

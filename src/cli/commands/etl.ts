@@ -14,13 +14,12 @@ import { runEtlOnce, type EtlOptions } from '../../etl/run.ts'
 import type { EtlEvent, EtlProgress, EtlSummary } from '../../etl/run-report.ts'
 import { openWorkerScratch } from '../../etl/sweep.ts'
 import { watchEtl } from '../../etl/watch.ts'
-import { openVault } from '../../query/open-vault.ts'
-import { openLocalStore } from '../../storage/local.ts'
 import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import type { EtlConfig } from '../config.ts'
 import { systemRemedy } from '../exit-codes.ts'
 import { software } from '../version.ts'
+import { openVault } from '../open-vault.ts'
 
 const venue = 'coinbase'
 
@@ -54,8 +53,7 @@ export const command: Command = {
     const config = await context.config()
     giveWay()
     // A watcher may be up before its recorder; once over nothing is a mistyped folder.
-    const open = isWatch ? openLocalStore : openVault
-    const store = await open(config.storage.base_dir)
+    const store = await openVault(context, config.storage, 'write', isWatch)
     for (const note of store.notes) context.output.err(`${note}\n`)
     const worker = await makeWorker()
     const scratchDir = await openWorkerScratch(store, worker)

@@ -20,7 +20,7 @@ import type { LocalObjectStore } from '../../storage/object-store.ts'
 import { isProvablyAlive, isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
 import { coinbase } from '../../venue/coinbase.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
-import type { CoinbaseConfig, Config } from '../config.ts'
+import { recordingFolder, type CoinbaseConfig, type Config } from '../config.ts'
 import { software } from '../version.ts'
 import { writeInThread } from '../writer-thread.ts'
 
@@ -43,7 +43,7 @@ export const command: Command = {
   async run(context): Promise<ExitCode> {
     const config = await context.config()
     const makeToken = await tokens(config.coinbase, context)
-    const store = await openLocalStore(config.storage.base_dir)
+    const store = await openLocalStore(recordingFolder(config))
     for (const note of store.notes) context.output.err(`note: ${note}\n`)
     const lease = await holdRecorderLease(store, context)
     const lost = new AbortController()

@@ -6,10 +6,10 @@ import { constants, setPriority, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { VaultError, systemCode } from '../../core/errors.ts'
-import { openVault } from '../../query/open-vault.ts'
 import type { OutputFormat, RowPrinter } from '../../query/output.ts'
 import type { RowSink } from '../../query/run.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
+import { openVault } from '../open-vault.ts'
 
 const formats: readonly OutputFormat[] = ['table', 'json', 'ndjson', 'csv', 'markdown']
 
@@ -40,7 +40,7 @@ export const command: Command = {
     const rowsMax = positiveInteger(context.options['limitRows'], '--limit-rows')
     const sql = context.args[0] === '-' ? await text(process.stdin) : (context.args[0] ?? '')
     giveWay()
-    const store = await openVault(config.storage.base_dir)
+    const store = await openVault(context, config.storage, 'read')
     const scratchDir = join(await store.scratch('query'), randomBytes(6).toString('hex'))
     const { runQuery } = await import('../../query/run.ts')
     const { makePrinter } = await import('../../query/output.ts')

@@ -4,6 +4,7 @@ import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { mdvArgv, startChild, type Child, type ChildPlan } from '../child.ts'
 import { childEnv } from '../child-settings.ts'
 import { supervise } from '../supervise.ts'
+import { placeName } from '../../storage/place.ts'
 
 /** How long the last conversion may take after the recorder has stopped; what is left waits for the next start. */
 const lastConversionMs = 30_000
@@ -26,7 +27,7 @@ export const command: Command = {
       argv: mdvArgv(['etl', mode, ...json]),
       env,
     })
-    say('run', `recording into ${config.storage.base_dir}; Ctrl-C finishes and ends`)
+    say('run', `recording into ${placeName(config.storage.ingestion)}; Ctrl-C finishes and ends`)
     const code = await supervise(
       { clock: context.clock, random: context.random, start, say },
       [ingest, etl('--watch')],

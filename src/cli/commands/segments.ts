@@ -7,14 +7,16 @@ import { systemCode, VaultError } from '../../core/errors.ts'
 import { formatRfc3339Ns } from '../../core/time.ts'
 import { readCatalog } from '../../query/catalog.ts'
 import { toJson } from '../../query/json.ts'
-import { openVault } from '../../query/open-vault.ts'
 import { reportSegment, type SegmentReport } from '../../query/segment-report.ts'
 import { segmentFacts, type SegmentEntry } from '../../query/segments.ts'
 import type { RecoveredSegment } from '../../segment/recovery.ts'
-import type { LocalObjectStore } from '../../storage/object-store.ts'
+import { openLocalStore } from '../../storage/local.ts'
+import type { LocalObjectStore, ObjectStore } from '../../storage/object-store.ts'
 import { coinbase } from '../../venue/coinbase.ts'
 import type { FrameScan } from '../../venue/venue.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
+import { recordingFolder, type StorageConfig } from '../config.ts'
+import { openVault } from '../open-vault.ts'
 
 const venue = coinbase.name
 
@@ -37,18 +39,17 @@ export const command: Command = {
 
   async run(context): Promise<ExitCode> {
     const config = await context.config()
-    const baseDir = config.storage.base_dir
     const what = context.args[0] ?? ''
-    if (what === 'ls') return list(context, await openVault(baseDir))
-    if (what === 'show') return show(context, baseDir)
-    if (what === 'recover') return recover(context, await openVault(baseDir))
+    if (what === 'ls') return list(context, await openVault(context, config.storage, 'read'))
+    if (what === 'show') return show(context, config.storage)
+    if (what === 'recover') return recover(context, await openLocalStore(recordingFolder(config)))
     throw new VaultError('usage', `mdv segments ${what}: no such command`, {
       remedy: 'one of ls, show, recover',
     })
   },
 }
 
-async function list(context: CommandContext, store: LocalObjectStore): Promise<ExitCode> {
+async function list(context: CommandContext, store: ObjectStore): Promise<ExitCode> {
   const { segments } = await readCatalog(store, venue, context.signal)
   const state = context.options['state']
   const wanted = segments.filter((entry) => state === undefined || entry.state === state)
@@ -92,14 +93,18 @@ function entryText(entry: SegmentEntry): string {
   return cells.join('  ').trimEnd() + '\n'
 }
 
-async function show(context: CommandContext, baseDir: string): Promise<ExitCode> {
+async function show(context: CommandContext, storage: StorageConfig): Promise<ExitCode> {
   const wanted = context.args[1]
   if (wanted === undefined)
     throw new VaultError('usage', 'mdv segments show: which one?', {
       remedy: '"mdv segments ls" lists their labels',
     })
-  const path = (await isFile(wanted)) ? wanted : await pathInVault(context, await openVault(baseDir), wanted)
-  const bytes = createReadStream(path, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>
+  const { path, bytes } = (await isFile(wanted))
+    ? {
+        path: wanted,
+        bytes: createReadStream(wanted, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>,
+      }
+    : await inVault(context, await openVault(context, storage, 'read'), wanted)
   const report = await reportSegment(path, bytes, context.signal)
   await context.output.out(context.json ? toJson(report, 2) : reportText(path, report))
   const { badLines, headerProblem, sealProblem } = report.scan
@@ -115,11 +120,11 @@ async function isFile(path: string): Promise<boolean> {
   }
 }
 
-async function pathInVault(
+async function inVault(
   context: CommandContext,
-  store: LocalObjectStore,
+  store: ObjectStore,
   wanted: string,
-): Promise<string> {
+): Promise<{ readonly path: string; readonly bytes: AsyncIterable<Buffer> }> {
   const { segments } = await readCatalog(store, venue, context.signal)
   const entry = segments.find((each) => each.label === wanted || each.rawKey === wanted)
   if (entry === undefined)
@@ -132,7 +137,8 @@ async function pathInVault(
         remedy: `mdv query "SELECT * FROM segments WHERE label = '${wanted}'"`,
       },
     )
-  return store.pathOf(entry.rawKey)
+  const path = store.fileOf(entry.rawKey) ?? `${store.location}/${entry.rawKey}`
+  return { path, bytes: store.read(entry.rawKey, 0, Number.MAX_SAFE_INTEGER, context.signal) }
 }
 
 async function recover(context: CommandContext, store: LocalObjectStore): Promise<ExitCode> {

@@ -5,8 +5,8 @@ import { formatRfc3339Ns, utcDate } from '../../core/time.ts'
 import type { GapsToday } from '../../query/gaps-today.ts'
 import { readStatus, type Status } from '../../query/status.ts'
 import { toJson } from '../../query/json.ts'
-import { openVault } from '../../query/open-vault.ts'
 import type { Command, ExitCode } from '../command.ts'
+import { openVault } from '../open-vault.ts'
 
 export const command: Command = {
   name: 'status',
@@ -20,7 +20,7 @@ export const command: Command = {
 
   async run(context): Promise<ExitCode> {
     const config = await context.config()
-    const store = await openVault(config.storage.base_dir)
+    const store = await openVault(context, config.storage, 'read')
     const { status, catalog } = await readStatus(store, context.clock, 'coinbase', context.signal)
     const gaps = context.options['gaps'] === false ? null : await gapsToday()
     await context.output.out(

@@ -1,7 +1,7 @@
 /** What a vault says it holds, asked of its receipts and, by SQL, of its rows. */
 
 import { rm } from 'node:fs/promises'
-import type { LocalObjectStore } from '../../storage/object-store.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
 import { tableNames, type Receipt, type TableName } from '../../table/receipt.ts'
 import { readReceipts } from '../../table/receipts.ts'
 import { runQuery } from '../../query/run.ts'
@@ -29,7 +29,7 @@ const linesSql = `SELECT count(*) FROM (${tableNames.map((name) => `SELECT recor
 const eventsSql = `SELECT count(*) FROM other WHERE kind = 'event'`
 const gapsSql = `SELECT count(*), coalesce(sum(missing), 0), count(*) FILTER (missing IS NULL) FROM gaps WHERE cause <> 'stopped'`
 
-export async function readFacts(store: LocalObjectStore, signal: AbortSignal): Promise<VaultFacts> {
+export async function readFacts(store: ObjectStore, signal: AbortSignal): Promise<VaultFacts> {
   const receipts = await readReceipts(store, 'coinbase', signal)
   const [[lines], [events], [gaps]] = [
     await ask(store, linesSql, signal),
@@ -60,11 +60,7 @@ export async function readFacts(store: LocalObjectStore, signal: AbortSignal): P
 }
 
 /** The answer as `mdv query` prints it. */
-export async function printAnswer(
-  store: LocalObjectStore,
-  sql: string,
-  signal: AbortSignal,
-): Promise<string> {
+export async function printAnswer(store: ObjectStore, sql: string, signal: AbortSignal): Promise<string> {
   let names: readonly string[] = []
   const rows = await ask(store, sql, signal, (given) => (names = given))
   const printer = makePrinter('table', names, { rowsMax: 20, terminalColumns: null })
@@ -72,7 +68,7 @@ export async function printAnswer(
 }
 
 async function ask(
-  store: LocalObjectStore,
+  store: ObjectStore,
   sql: string,
   signal: AbortSignal,
   begin: (names: readonly string[]) => void = () => undefined,
@@ -99,7 +95,7 @@ async function ask(
   return all
 }
 
-async function countRejects(store: LocalObjectStore, receipts: readonly Receipt[]): Promise<number> {
+async function countRejects(store: ObjectStore, receipts: readonly Receipt[]): Promise<number> {
   let lines = 0
   for (const { rejects_key: key } of receipts) {
     const body = key === null ? undefined : await store.get(key)

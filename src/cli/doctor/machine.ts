@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { formatBytes } from '../../core/bytes.ts'
 import type { Clock } from '../../core/clock.ts'
 import { messageOf, systemCode, VaultError } from '../../core/errors.ts'
+import { recordingFolder } from '../config.ts'
 import { fail, ok, warn, type Check, type Verdict } from './check.ts'
 
 const nodeOldest = [20, 19] as const
@@ -29,7 +30,7 @@ const folder: Check = {
   name: 'folder',
   of: 'machine',
   async run({ config }) {
-    const { base_dir: baseDir } = config.storage
+    const baseDir = recordingFolder(config)
     const existing = await nearestExisting(baseDir)
     if (!existing.isFolder)
       return fail(`${existing.path} is a file, not a folder`, 'set storage.base_dir to a folder')
@@ -52,7 +53,7 @@ const space: Check = {
   name: 'free space',
   of: 'machine',
   async run({ config }) {
-    const { path } = await nearestExisting(config.storage.base_dir)
+    const { path } = await nearestExisting(recordingFolder(config))
     const { bavail, bsize } = await statfs(path)
     const freeBytes = bavail * bsize
     const words = `${formatBytes(freeBytes)} at ${path}`
@@ -72,7 +73,7 @@ const fsync: Check = {
   name: 'fsync',
   of: 'machine',
   async run({ config, clock }) {
-    const { path, isFolder } = await nearestExisting(config.storage.base_dir)
+    const { path, isFolder } = await nearestExisting(recordingFolder(config))
     if (!isFolder) return fail(`${path} is not a folder`, 'set storage.base_dir to a folder')
     const times = await withScratch(path, (scratch) => fsyncTimes(join(scratch, 'fsync'), clock))
     const medianMs = times[times.length >> 1]!
@@ -139,11 +140,11 @@ const recorder: Check = {
   name: 'recorder',
   of: 'machine',
   async run({ config, signal }) {
-    const { base_dir: baseDir } = config.storage
+    const baseDir = recordingFolder(config)
     if ((await nearestExisting(baseDir)).path !== baseDir) return ok('none has recorded here yet')
-    const { openVault } = await import('../../query/open-vault.ts')
+    const { openLocalStore } = await import('../../storage/local.ts')
     const { recorderStatus } = await import('../../query/recorder-status.ts')
-    const status = await recorderStatus(await openVault(baseDir), 'coinbase', signal)
+    const status = await recorderStatus(await openLocalStore(baseDir), 'coinbase', signal)
     return status.state === 'died'
       ? warn(status.words, 'nothing to do: the next mdv ingest or mdv run recovers it')
       : ok(status.words)

@@ -8,7 +8,7 @@ import { connectionId } from '../../core/ids.ts'
 import { utcHour } from '../../core/time.ts'
 import type { SegmentHeader } from '../../segment/format.ts'
 import { publishSegment } from '../../segment/publish.ts'
-import type { LocalObjectStore } from '../../storage/object-store.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
 import { rawRejected, segmentLabel } from '../../storage/keys.ts'
 import type { Lease } from '../../storage/lease.ts'
 import { adoptedFileKey, type AdoptedFile } from '../../table/adopted.ts'
@@ -19,7 +19,7 @@ import { SealedFileWriter } from './sealed-file.ts'
 import { sourceLines, type SourceLine } from './source-lines.ts'
 
 export interface AdoptDeps {
-  readonly store: LocalObjectStore
+  readonly store: ObjectStore
   readonly clock: Clock
   readonly venue: string
   /** `mdv 0.1.0` */

@@ -11,7 +11,8 @@ import { messageOf } from '../../core/errors.ts'
 import type { Line } from '../../segment/format.ts'
 import { readSegmentChunks } from '../../segment/read.ts'
 import { duckdb } from '../../storage/duckdb.ts'
-import type { LocalObjectStore } from '../../storage/object-store.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { fileOf } from '../../storage/download.ts'
 import type { Receipt, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
 import { partLocation } from '../../table/staged.ts'
@@ -25,7 +26,7 @@ import { sqlText } from '../views.ts'
 const differingMax = 5
 
 export async function rebuildCheck(
-  store: LocalObjectStore,
+  store: ObjectStore,
   receipt: Receipt,
   raw: SegmentEntry,
   signal: AbortSignal,
@@ -151,7 +152,7 @@ class RowStream {
 }
 
 async function openStream(
-  store: LocalObjectStore,
+  store: ObjectStore,
   receipt: Receipt,
   table: TableName,
   connection: DuckDBConnection,
@@ -159,7 +160,7 @@ async function openStream(
   const parts = receipt.parts.filter((part) => part.table === table)
   if (parts.length === 0) return new RowStream(table, null)
   const paths: string[] = []
-  for (const part of parts) paths.push(store.pathOf((await partLocation(store, receipt, part)) ?? part.key))
+  for (const part of parts) paths.push(fileOf(store, (await partLocation(store, receipt, part)) ?? part.key))
   const columns = tableColumns(table, receipt.number_type)
   const list = columns.map((column) => `${asText(column.name, column.type)} AS "${column.name}"`)
   const sql = `SELECT product_id, ${list.join(', ')}

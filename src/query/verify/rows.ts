@@ -2,7 +2,8 @@
 
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { duckdb } from '../../storage/duckdb.ts'
-import type { LocalObjectStore } from '../../storage/object-store.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { fileOf } from '../../storage/download.ts'
 import type { Receipt, ReceiptPart, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
 import { partLocation } from '../../table/staged.ts'
@@ -14,18 +15,18 @@ const askForHelp = 'keep the vault as it is and report this: conversion should n
 
 /** One connection for all jobs. `close` frees it. */
 export class RowChecker {
-  readonly #store: LocalObjectStore
+  readonly #store: ObjectStore
   readonly #instance: DuckDBInstance
   readonly #connection: DuckDBConnection
   readonly #paths = new Map<string, string>()
 
-  constructor(store: LocalObjectStore, instance: DuckDBInstance, connection: DuckDBConnection) {
+  constructor(store: ObjectStore, instance: DuckDBInstance, connection: DuckDBConnection) {
     this.#store = store
     this.#instance = instance
     this.#connection = connection
   }
 
-  static async open(store: LocalObjectStore, memoryLimitMb: number, scratchDir: string): Promise<RowChecker> {
+  static async open(store: ObjectStore, memoryLimitMb: number, scratchDir: string): Promise<RowChecker> {
     const instance = await duckdb.DuckDBInstance.create(':memory:')
     const connection = await instance.connect()
     await connection.run(`SET memory_limit = '${memoryLimitMb}MB'`)
@@ -52,7 +53,7 @@ export class RowChecker {
     this.#paths.clear()
     for (const part of receipt.parts) {
       const key = (await partLocation(this.#store, receipt, part)) ?? part.key
-      this.#paths.set(part.key, this.#store.pathOf(key))
+      this.#paths.set(part.key, fileOf(this.#store, key))
     }
   }
 

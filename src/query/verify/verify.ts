@@ -1,7 +1,7 @@
 /** `mdv verify`: proves from receipts and data that every line is accounted for once. Reads everything it proves. */
 
 import { join } from 'node:path'
-import type { LocalObjectStore } from '../../storage/object-store.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
 import { readAdoptedFiles } from '../../table/adopted.ts'
 import { readReceipts } from '../../table/receipts.ts'
 import type { Receipt } from '../../table/receipt.ts'
@@ -26,7 +26,7 @@ export interface VerifyOptions {
 }
 
 export type RebuildCheck = (
-  store: LocalObjectStore,
+  store: ObjectStore,
   receipt: Receipt,
   raw: SegmentEntry,
   signal: AbortSignal,
@@ -46,7 +46,7 @@ export interface VerifySummary {
 
 /** @returns counts of what was proved; findings go to `onFinding` as they are made */
 export async function verifyVault(
-  store: LocalObjectStore,
+  store: ObjectStore,
   venue: string,
   options: VerifyOptions,
   signal: AbortSignal,
@@ -79,7 +79,7 @@ export async function verifyVault(
 }
 
 async function verifyRaw(
-  store: LocalObjectStore,
+  store: ObjectStore,
   segments: readonly SegmentEntry[],
   tally: Tally,
   options: VerifyOptions,
@@ -99,7 +99,7 @@ async function verifyRaw(
 }
 
 async function verifyReceipts(
-  store: LocalObjectStore,
+  store: ObjectStore,
   receipts: readonly Receipt[],
   segments: readonly SegmentEntry[],
   tally: Tally,
@@ -132,7 +132,7 @@ async function verifyReceipts(
 
 /** @returns nothing for a receipt that a later generation replaced while it was looked at */
 async function verifyReceipt(
-  store: LocalObjectStore,
+  store: ObjectStore,
   receipt: Receipt,
   hasRaw: boolean,
   checker: RowChecker,

@@ -1,0 +1,48 @@
+/** The vault of a configuration as one store, whichever places its layers lie in. */
+
+import { stat } from 'node:fs/promises'
+import { systemCode, VaultError } from '../core/errors.ts'
+import { LayeredStore } from '../storage/layered.ts'
+import { openStore, type Access, type OpenedStore, type StoreDeps } from '../storage/open.ts'
+import { isSamePlace, type Place } from '../storage/place.ts'
+import type { CommandContext } from './command.ts'
+import type { StorageConfig } from './config.ts'
+
+export function storeDeps(context: CommandContext, storage: StorageConfig): StoreDeps {
+  const { clock, random, env } = context
+  return { clock, random, env, cacheDir: storage.cache_dir }
+}
+
+/**
+ * Opens raw/ and processed/. A question asked of a mistyped folder must not make one.
+ *
+ * @param make true: a local folder that is not there yet is made
+ * @throws {VaultError} `preflight` when there is no such folder or bucket
+ */
+export async function openVault(
+  context: CommandContext,
+  storage: StorageConfig,
+  access: Access,
+  make = false,
+): Promise<OpenedStore> {
+  const { raw, processed } = storage
+  const deps = storeDeps(context, storage)
+  if (!make) await Promise.all([raw, processed].map(refuseMissing))
+  const parquet = await openStore(processed, access, deps)
+  if (isSamePlace(raw, processed)) return parquet
+  const segments = await openStore(raw, access, deps)
+  return Object.assign(new LayeredStore(segments, parquet), { notes: [...segments.notes, ...parquet.notes] })
+}
+
+async function refuseMissing(place: Place): Promise<void> {
+  if (place.backend !== 'local') return
+  try {
+    await stat(place.baseDir)
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error
+    throw new VaultError('preflight', `${place.baseDir}: there is no vault here`, {
+      remedy: 'set storage.base_dir to where data is recorded, or record some: mdv ingest, mdv demo',
+      cause: error,
+    })
+  }
+}

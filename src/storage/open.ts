@@ -1,0 +1,40 @@
+/** A store for each kind of place. A new backend is one line here and one file beside it. */
+
+import type { Clock, Random } from '../core/clock.ts'
+import { VaultError } from '../core/errors.ts'
+import { openLocalStore } from './local.ts'
+import type { ObjectStore } from './object-store.ts'
+import { placeName, type LocalPlace, type Place, type S3Place } from './place.ts'
+
+export interface StoreDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Local folder for scratch and copies, for stores that are not on this machine's disk. */
+  readonly cacheDir: string
+}
+
+/** `read`: nothing will be written, so that nothing about writing is tried or required. */
+export type Access = 'read' | 'write'
+
+export interface OpenedStore extends ObjectStore {
+  /** What this place cannot do, to be said aloud. */
+  readonly notes: readonly string[]
+}
+
+type Open<P> = (place: P, access: Access, deps: StoreDeps) => Promise<OpenedStore>
+
+const backends: { readonly local: Open<LocalPlace>; readonly s3: Open<S3Place> } = {
+  local: (place) => openLocalStore(place.baseDir),
+  s3: (place) =>
+    Promise.reject(
+      new VaultError('preflight', `${placeName(place)}: S3 is not in this version`, {
+        remedy: 'set storage.backend to local',
+      }),
+    ),
+}
+
+/** @throws {VaultError} `preflight` or `unavailable`, with the way out */
+export function openStore(place: Place, access: Access, deps: StoreDeps): Promise<OpenedStore> {
+  return place.backend === 'local' ? backends.local(place, access, deps) : backends.s3(place, access, deps)
+}
