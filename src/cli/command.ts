@@ -3,6 +3,7 @@
 import type { Command as Parser } from 'commander'
 import type { Clock, Random } from '../core/clock.ts'
 import type { Config } from './config.ts'
+import type { Section } from './options.ts'
 
 /** 0 ok · 1 bug · 2 usage · 3 configuration · 4 preflight · 5 outside failure worth retrying · 6 data problem found · 7 partly done · 8 held elsewhere · 130/143 signals */
 export type ExitCode = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 130 | 143
@@ -41,7 +42,7 @@ export interface Command {
   /** One complete line a user could paste. */
   readonly example: string
   /** Which sections of the configuration this command lets be set by flags: `['coinbase', 'ingestion', 'storage']`. */
-  readonly sections: readonly ('coinbase' | 'ingestion' | 'etl' | 'storage')[]
+  readonly sections: readonly Section[]
   /** Adds this command's own arguments and options. */
   configure?(parser: Parser): void
   run(context: CommandContext): Promise<ExitCode>

@@ -168,6 +168,11 @@ function configOf(settings: readonly Setting[]): Config {
       archive_max_days: numberOrNull('etl.archive_max_days'),
       archive_max_gb: numberOrNull('etl.archive_max_gb'),
     },
+    cost: {
+      storage_gb_month: number('cost.storage_gb_month'),
+      put_per_1000: number('cost.put_per_1000'),
+      get_per_1000: number('cost.get_per_1000'),
+    },
     storage: storageOf((path) => settings.find((setting) => setting.spec.path === path)!),
   }
 }

@@ -7,6 +7,7 @@ export interface Config {
   readonly ingestion: IngestionConfig
   readonly etl: EtlConfig
   readonly storage: StorageConfig
+  readonly cost: CostConfig
 }
 
 export interface CoinbaseConfig {
@@ -44,6 +45,13 @@ export interface EtlConfig {
   /** null: for ever. */
   readonly archive_max_days: number | null
   readonly archive_max_gb: number | null
+}
+
+/** US dollars. */
+export interface CostConfig {
+  readonly storage_gb_month: number
+  readonly put_per_1000: number
+  readonly get_per_1000: number
 }
 
 export interface StorageConfig {

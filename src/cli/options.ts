@@ -6,9 +6,9 @@
 import { coinbase } from '../venue/coinbase.ts'
 import type { OptionValue, ValueType } from './option-value.ts'
 
-export type Section = 'coinbase' | 'ingestion' | 'etl' | 'storage'
+export type Section = 'coinbase' | 'ingestion' | 'etl' | 'storage' | 'cost'
 
-export const sections: readonly Section[] = ['coinbase', 'ingestion', 'etl', 'storage']
+export const sections: readonly Section[] = ['coinbase', 'ingestion', 'etl', 'storage', 'cost']
 
 export interface OptionSpec {
   /** `storage.s3.bucket`: keys of the file from the outermost in. */
@@ -216,6 +216,17 @@ const layerRows: readonly Row[] = storageLayers.flatMap((layer) =>
   ]),
 )
 
+const costRows: readonly Row[] = [
+  [
+    'cost.storage_gb_month',
+    decimal('$', 0, 1000),
+    0.023,
+    'price of a stored GB a month, as AWS us-east-1 lists it; mdv cost uses these',
+  ],
+  ['cost.put_per_1000', decimal('$', 0, 1000), 0.005, 'price of 1000 PUT, COPY, POST or LIST requests'],
+  ['cost.get_per_1000', decimal('$', 0, 1000), 0.0004, 'price of 1000 GET requests'],
+]
+
 export const optionSpecs: readonly OptionSpec[] = [
   ...coinbaseRows,
   ...ingestionRows,
@@ -223,6 +234,7 @@ export const optionSpecs: readonly OptionSpec[] = [
   ...storageRows,
   ...cacheRows,
   ...layerRows,
+  ...costRows,
 ].map(([optionPath, type, defaultValue, doc, mark]) => ({
   path: optionPath,
   type,

@@ -58,6 +58,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/status.ts')).command,
   },
   {
+    name: 'cost',
+    summary: "estimate a month's bill in a bucket, from measured rates or assumed ones",
+    load: async () => (await import('./commands/cost.ts')).command,
+  },
+  {
     name: 'verify',
     summary: 'prove that every recorded line is in Parquet or rejected, once',
     load: async () => (await import('./commands/verify.ts')).command,

@@ -7,7 +7,7 @@ import type { ObjectStore } from './object-store.ts'
 
 /** Ranges of one object that are fetched side by side: one stream from S3 gives some 50 to 90 MB/s, several fill the line. */
 const rangesAtOnce = 4
-const rangeBytes = 8 * 1024 * 1024
+export const rangeBytes = 8 * 1024 * 1024
 
 /** @throws {VaultError} `preflight` for a store whose objects are no files of this machine */
 export function fileOf(store: ObjectStore, key: string): string {

@@ -65,7 +65,7 @@ const mistakes: readonly (readonly [yaml: string, ...lines: string[]])[] = [
   ],
   ['storge:\n  base_dir: x\n', 'c.yaml:1:1 unknown key "storge" (did you mean "storage"?)'],
   ['base_dir: x\n', 'c.yaml:1:1 unknown key "base_dir" (did you mean "storage.base_dir"?)'],
-  ['wholly: 1\n', 'c.yaml:1:1 unknown key "wholly": sections are coinbase, ingestion, etl, storage'],
+  ['wholly: 1\n', 'c.yaml:1:1 unknown key "wholly": sections are coinbase, ingestion, etl, storage, cost'],
   [
     'ingestion:\n  segment_max_mb: "100"\n  queue_max_mb: lots\n',
     'c.yaml:2:19 ingestion.segment_max_mb: "100" is not a number of MB (remove the quotes)',
@@ -89,7 +89,7 @@ const mistakes: readonly (readonly [yaml: string, ...lines: string[]])[] = [
     'etl: zstd\n',
     'c.yaml:1:6 etl: expected keys below it: poll_interval_seconds, compression, delete_after_processing, number_type, memory_limit_mb, archive, archive_max_days, archive_max_gb',
   ],
-  ['- coinbase\n', 'c.yaml:1:1 expected the sections coinbase, ingestion, etl, storage'],
+  ['- coinbase\n', 'c.yaml:1:1 expected the sections coinbase, ingestion, etl, storage, cost'],
   [
     'coinbase:\n  product_ids: [BTC-USD, btc-usd]\n',
     'c.yaml:2:26 coinbase.product_ids: product "btc-usd" is in lower case (did you mean "BTC-USD"?)',

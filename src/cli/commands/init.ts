@@ -15,7 +15,7 @@ export const command: Command = {
   name: 'init',
   summary: 'write a commented configuration file, asking two questions on a terminal',
   example: 'mdv init --yes --product-ids BTC-USD,SOL-USD --base-dir ~/market-data',
-  sections: ['coinbase', 'ingestion', 'etl', 'storage'],
+  sections: ['coinbase', 'ingestion', 'etl', 'storage', 'cost'],
 
   configure(parser) {
     parser.option('--yes', 'ask nothing')
