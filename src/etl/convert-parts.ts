@@ -41,7 +41,7 @@ export async function writeParts(
      GROUP BY product_id, "date" ORDER BY min(row)`,
   )
   const columns = fileColumnsSql(tableColumns(table, settings.numberType), settings)
-  const metadata = Object.entries(settings.metadata).map(([key, value]) => `${key}: ${sqlText(value)}`)
+  const format = parquetOptionsSql(settings.compression, settings.metadata)
   const parts: ConvertedPart[] = []
   await engine.inParallel([...groups.entries()], async (run, [i, group]) => {
     signal.throwIfAborted()
@@ -53,8 +53,7 @@ export async function writeParts(
     assert(lastRow! - firstRow! + 1n === rows, `rows of ${table} ${productId} ${date} stand together`)
     const path = join(settings.dir, `${table}.${i + 1}.parquet`)
     await run(
-      `COPY (SELECT ${columns} FROM ${sorted} WHERE rowid BETWEEN ${firstRow} AND ${lastRow}) TO ${sqlText(path)}
-       (FORMAT parquet, COMPRESSION ${settings.compression}, WRITE_BLOOM_FILTER false, ROW_GROUP_SIZE ${rowsPerGroup}, KV_METADATA {${metadata.join(', ')}})`,
+      `COPY (SELECT ${columns} FROM ${sorted} WHERE rowid BETWEEN ${firstRow} AND ${lastRow}) TO ${sqlText(path)} ${format}`,
     )
     const { size } = await stat(path)
     parts[i] = {
@@ -72,7 +71,13 @@ export async function writeParts(
   return parts
 }
 
-async function fileSha256(path: string): Promise<string> {
+/** How every part is written. @param compression as DuckDB calls it */
+export function parquetOptionsSql(compression: string, metadata: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(metadata).map(([key, value]) => `${key}: ${sqlText(value)}`)
+  return `(FORMAT parquet, COMPRESSION ${compression}, WRITE_BLOOM_FILTER false, ROW_GROUP_SIZE ${rowsPerGroup}, KV_METADATA {${pairs.join(', ')}})`
+}
+
+export async function fileSha256(path: string): Promise<string> {
   const hash = createHash('sha256')
   // Larger pieces are memory that the collector hears of, many times a conversion.
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)

@@ -167,7 +167,12 @@ async function publishAll(
 }
 
 /** Gives a file its name. What has the name already counts as ours only when its bytes are the same: an earlier try made it. */
-async function publishSame(store: ObjectStore, path: string, key: string, sha256: string): Promise<boolean> {
+export async function publishSame(
+  store: ObjectStore,
+  path: string,
+  key: string,
+  sha256: string,
+): Promise<boolean> {
   if ((await store.publishFile(path, key)) === 'created') return true
   return (await sha256OfObject(store, key, new AbortController().signal)) === sha256
 }

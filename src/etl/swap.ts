@@ -12,8 +12,15 @@ import { stagingPrefix } from '../storage/keys.ts'
 import { download } from '../storage/download.ts'
 import { listAll, type ObjectStore } from '../storage/object-store.ts'
 import type { Receipt } from '../table/receipt.ts'
-import { currentReceipt, receiptGenerations } from '../table/receipts.ts'
-import { arePartsThere, parseStagingKey, stagedPartKey, stagingFolder, swapMarkKey } from '../table/staged.ts'
+import { currentReceipt, isMerge, receiptGenerations } from '../table/receipts.ts'
+import {
+  arePartsThere,
+  isStagedFirst,
+  parseStagingKey,
+  stagedPartKey,
+  stagingFolder,
+  swapMarkKey,
+} from '../table/staged.ts'
 import { Claim, type ClaimDeps } from './job-claim.ts'
 
 /**
@@ -27,8 +34,9 @@ export async function finishSwap(
   signal: AbortSignal,
 ): Promise<boolean> {
   if (!(await arePartsThere(deps.store, receipt))) return false
-  if (receipt.generation === 1) return true
+  if (!isStagedFirst(receipt)) return true
   await removeEarlier(deps, claim, receipt)
+  await removeMerged(deps, claim, receipt)
   // A crash here leaves no part of the job to globs, and all of them to readers of receipts.
   for (const part of receipt.parts) {
     claim.assertCurrent()
@@ -49,6 +57,16 @@ async function removeEarlier(deps: ClaimDeps, claim: Claim, receipt: Receipt): P
       await deps.store.delete(part.key)
     }
   }
+}
+
+/** What a merge holds now: parts of every generation of its jobs. */
+async function removeMerged(deps: ClaimDeps, claim: Claim, receipt: Receipt): Promise<void> {
+  for (const { job } of receipt.supersedes ?? [])
+    for (const merged of await receiptGenerations(deps.store, deps.venue, job))
+      for (const part of merged.parts) {
+        claim.assertCurrent()
+        await deps.store.delete(part.key)
+      }
 }
 
 async function moveIn(store: ObjectStore, staged: string, key: string, signal: AbortSignal): Promise<void> {
@@ -140,8 +158,13 @@ async function isUnfinished(deps: ClaimDeps, receipt: Receipt, signal: AbortSign
   return false
 }
 
+/** All merges of one hour or day share a claim: they may want the same jobs. */
+export function claimName(job: string): string {
+  return isMerge(job) ? job.slice(0, job.lastIndexOf('_')) : job
+}
+
 async function finishUnderClaim(deps: ClaimDeps, job: string, signal: AbortSignal): Promise<boolean> {
-  const claim = await Claim.take(deps, job, false, signal)
+  const claim = await Claim.take(deps, claimName(job), false, signal)
   if (!(claim instanceof Claim)) return false
   try {
     const receipt = await currentReceipt(deps.store, deps.venue, job)

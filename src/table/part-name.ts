@@ -45,6 +45,12 @@ export function partKey(
   return `${partitionPrefix(venue, place.table, place.productId, place.date)}part_${hour}_${digits}${ending}.parquet`
 }
 
+/** @param digits as many as nobody else has */
+export function mergedPartKey(venue: string, job: string, digits: string, place: PartPlace): string {
+  const hour = /^compact_(\d{8}T\d{2})_/.exec(job)?.[1] ?? '19700101T00'
+  return `${partitionPrefix(venue, place.table, place.productId, place.date)}part_${hour}_${digits}.parquet`
+}
+
 /** Hour and digits of a part's key, or of a staged part's; undefined for files that are none of ours. */
 export function parsePartKey(key: string): { readonly hour: string; readonly digits: string } | undefined {
   const match = /\/part_(\d{8}T\d{2})_([0-9a-f]{8}|[0-9a-f]{16})(?:_[1-9]\d*)?\.parquet(?:\.staged)?$/.exec(

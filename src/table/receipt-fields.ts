@@ -56,6 +56,11 @@ export class StrictFields {
     return this.#fields[name] === undefined ? undefined : this.text(name)
   }
 
+  /** As `list`, for fields younger than the format. */
+  listIfThere<T>(name: string, read: (item: StrictFields) => T): T[] | undefined {
+    return this.#fields[name] === undefined ? undefined : this.list(name, read)
+  }
+
   oneOf<T extends string>(name: string, choices: readonly T[]): T {
     const value = this.text(name)
     return choices.find((choice) => choice === value) ?? this.#refuse(name, `one of ${choices.join(', ')}`)

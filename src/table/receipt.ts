@@ -4,6 +4,12 @@ import type { NumberType, TableName } from '../dataset/names.ts'
 
 export type { NumberType, TableName }
 
+/** One generation of one job. */
+export interface Committed {
+  readonly job: string
+  readonly generation: number
+}
+
 export const tableNames: readonly TableName[] = ['ticker', 'level2', 'market_trades', 'other']
 
 /** One segment that a job converted. A receipt licenses deletion only of raw bytes whose `file_sha256` it names. */
@@ -63,6 +69,10 @@ export interface Receipt {
   readonly lines: ReceiptLines
   /** The object under raw/rejected/ with the rejected lines; null when there are none. */
   readonly rejects_key: string | null
+  /** A merge: the committed generations whose rows its parts hold, and which count no more. */
+  readonly supersedes?: readonly Committed[]
+  /** A merge: where rejected lines of its sources are kept, and how many. */
+  readonly rejects?: readonly { readonly key: string; readonly lines: number }[]
   /** Random, one a worker process: tells our own write, whose answer was lost, from another's. */
   readonly writer: string
   readonly committed_ms: number

@@ -13,7 +13,7 @@ export type ReceiptCache = Map<string, Receipt>
 const readsAtOnce = 16
 
 /**
- * The highest generation of each job, jobs ascending by name.
+ * The receipts that count: the highest generation of each job that no merge holds, jobs ascending by name. What merges hold is not read.
  *
  * @param cache filled with what is read; superseded receipts leave it
  * @throws {VaultError} `corrupt` naming object and field, `invalid` for a receipt of a newer version
@@ -26,12 +26,23 @@ export async function readReceipts(
 ): Promise<Receipt[]> {
   const current = await currentKeys(store, venue, signal)
   for (const key of cache.keys()) if (!current.has(key)) cache.delete(key)
-  const missing = [...current].filter((key) => !cache.has(key))
-  await forEachAtOnce(missing, readsAtOnce, async (key) => {
-    signal.throwIfAborted()
-    cache.set(key, await readReceipt(store, key))
-  })
-  return [...current].map((key) => cache.get(key)!)
+  const keys = [...current]
+  const read = async (wanted: readonly string[]): Promise<Receipt[]> => {
+    const missing = wanted.filter((key) => !cache.has(key))
+    await forEachAtOnce(missing, readsAtOnce, async (key) => {
+      signal.throwIfAborted()
+      cache.set(key, await readReceipt(store, key))
+    })
+    return wanted.map((key) => cache.get(key)!)
+  }
+  const merges = await read(keys.filter((key) => isMerge(parseReceiptKey(key)!.job)))
+  const merged = new Set(merges.flatMap(({ supersedes = [] }) => supersedes.map(({ job }) => job)))
+  return read(keys.filter((key) => !merged.has(parseReceiptKey(key)!.job)))
+}
+
+/** Whether a job's name is a merge's. */
+export function isMerge(job: string): boolean {
+  return job.startsWith('compact_')
 }
 
 /** The highest generation of one job, or undefined when it is not committed. */
@@ -90,6 +101,14 @@ export function parseReceipt(key: string, body: Uint8Array): Receipt {
   const fields = StrictFields.parse(key, body)
   fields.format(1)
   const lines = fields.object('lines')
+  const supersedes = fields.listIfThere('supersedes', (item) => ({
+    job: item.matching('job', /^[A-Za-z0-9_-]{1,200}$/, 'a job'),
+    generation: item.count('generation'),
+  }))
+  const rejects = fields.listIfThere('rejects', (item) => ({
+    key: item.text('key'),
+    lines: item.count('lines'),
+  }))
   const receipt: Receipt = {
     format: 1,
     job: fields.text('job'),
@@ -106,6 +125,8 @@ export function parseReceipt(key: string, body: Uint8Array): Receipt {
       rejected: lines.count('rejected'),
     },
     rejects_key: fields.textOrNull('rejects_key'),
+    ...(supersedes === undefined ? {} : { supersedes }),
+    ...(rejects === undefined ? {} : { rejects }),
     writer: fields.text('writer'),
     committed_ms: fields.count('committed_ms'),
   }

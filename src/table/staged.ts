@@ -34,6 +34,11 @@ export function stagedPartKey(
   return `${stagingFolder(venue, job, generation)}${partKey.slice(processed(venue).length)}.staged`
 }
 
+/** Whether its parts replace others, and so wait in staging until those are gone. */
+export function isStagedFirst({ generation, supersedes }: Receipt): boolean {
+  return generation > 1 || supersedes !== undefined
+}
+
 /**
  * Where a committed part lies now: at its own key, or still staged; undefined when it is in neither place
  * (a later generation took over, or it was lost).
@@ -44,7 +49,7 @@ export async function partLocation(
   part: ReceiptPart,
 ): Promise<string | undefined> {
   if ((await store.head(part.key)) !== undefined) return part.key
-  if (receipt.generation === 1) return undefined
+  if (!isStagedFirst(receipt)) return undefined
   const staged = stagedPartKey(receipt, part.key)
   if ((await store.head(staged)) !== undefined) return staged
   // It may have moved between the two looks; it moves in one direction only.

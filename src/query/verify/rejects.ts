@@ -12,40 +12,42 @@ export interface RejectedLines {
 
 const noRejects: RejectedLines = { counted: [], withoutCounter: 0 }
 
-export async function readRejects(
-  store: ObjectStore,
-  receipt: Receipt,
-): Promise<{ readonly rejects: RejectedLines; readonly findings: readonly Finding[] }> {
-  const key = receipt.rejects_key
-  const remedy = 'restore it from a backup'
-  if (key === null) {
-    const findings =
-      receipt.lines.rejected === 0
-        ? []
-        : [
-            error(
-              'rejects_missing',
-              receipt.job,
-              `has ${receipt.lines.rejected} rejected lines and names no object with them`,
-              remedy,
-            ),
-          ]
-    return { rejects: noRejects, findings }
+interface Reading {
+  readonly rejects: RejectedLines
+  readonly findings: readonly Finding[]
+}
+
+const remedy = 'restore it from a backup'
+
+export async function readRejects(store: ObjectStore, receipt: Receipt): Promise<Reading> {
+  const objects = rejectObjects(receipt)
+  const readings: Reading[] = []
+  for (const { key, lines } of objects) readings.push(await readObject(store, key, lines))
+  const unnamed = receipt.lines.rejected - objects.reduce((total, { lines }) => total + lines, 0)
+  return {
+    rejects: {
+      counted: readings.flatMap(({ rejects }) => rejects.counted),
+      withoutCounter: readings.reduce((total, { rejects }) => total + rejects.withoutCounter, 0),
+    },
+    findings: [...readings.flatMap(({ findings }) => findings), ...unnamedLines(receipt.job, unnamed)],
   }
+}
+
+/** A merge names the objects of its sources' jobs. */
+function rejectObjects({ rejects_key: key, rejects, lines }: Receipt): NonNullable<Receipt['rejects']> {
+  return key === null ? (rejects ?? []) : [{ key, lines: lines.rejected }]
+}
+
+function unnamedLines(job: string, lines: number): Finding[] {
+  if (lines === 0) return []
+  return [error('rejects_missing', job, `has ${lines} rejected lines and names no object with them`, remedy)]
+}
+
+async function readObject(store: ObjectStore, key: string, lines: number): Promise<Reading> {
   const body = await store.get(key)
-  if (body === undefined)
-    return {
-      rejects: noRejects,
-      findings: [
-        error(
-          'rejects_missing',
-          key,
-          `is not there: ${receipt.lines.rejected} rejected lines are lost`,
-          remedy,
-        ),
-      ],
-    }
-  return parseRejects(key, body, receipt.lines.rejected)
+  if (body !== undefined) return parseRejects(key, body, lines)
+  const lost = error('rejects_missing', key, `is not there: ${lines} rejected lines are lost`, remedy)
+  return { rejects: noRejects, findings: [lost] }
 }
 
 function parseRejects(
