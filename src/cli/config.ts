@@ -45,6 +45,7 @@ export interface EtlConfig {
   /** null: for ever. */
   readonly archive_max_days: number | null
   readonly archive_max_gb: number | null
+  readonly compact_max_mb: number
 }
 
 /** US dollars. */

@@ -157,6 +157,15 @@ const etlRows: readonly Row[] = [
   ],
 ]
 
+const compactRows: readonly Row[] = [
+  [
+    'etl.compact_max_mb',
+    whole('MB', 1, 1_000_000),
+    2000,
+    'Parquet that mdv compact merges into one job at most; it needs as much scratch space for its largest product',
+  ],
+]
+
 const storageRows: readonly Row[] = [
   ['storage.backend', choice('local', 's3'), 'local', 'where data lies'],
   [
@@ -231,6 +240,7 @@ export const optionSpecs: readonly OptionSpec[] = [
   ...coinbaseRows,
   ...ingestionRows,
   ...etlRows,
+  ...compactRows,
   ...storageRows,
   ...cacheRows,
   ...layerRows,

@@ -58,6 +58,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/status.ts')).command,
   },
   {
+    name: 'compact',
+    summary: 'merge the parts of hours and days that are over into fewer, larger ones',
+    load: async () => (await import('./commands/compact.ts')).command,
+  },
+  {
     name: 'cost',
     summary: "estimate a month's bill in a bucket, from measured rates or assumed ones",
     load: async () => (await import('./commands/cost.ts')).command,

@@ -25,7 +25,7 @@ export interface CompactionPlan {
   readonly inputs: readonly Receipt[]
 }
 
-/** @param waiting identities (`recorder_firstN`) of segments in raw/ready: their receipts are still being finished */
+/** @param waiting keys in raw/ready: jobs whose source is there are still being finished */
 export function planCompaction(
   receipts: readonly Receipt[],
   waiting: ReadonlySet<string>,
@@ -36,7 +36,7 @@ export function planCompaction(
   const windows = new Map<string, Receipt[]>()
   for (const receipt of receipts) {
     const window = windowOf(receipt, nowMs - options.graceMs)
-    const isDone = !receipt.sources.some((source) => waiting.has(`${source.recorder}_${source.first_n}`))
+    const isDone = !receipt.sources.some((source) => waiting.has(source.key))
     if (window === undefined || !isDone) continue
     const name = `${window}|${receipt.number_type}`
     windows.set(name, [...(windows.get(name) ?? []), receipt])

@@ -13,6 +13,7 @@ import { unpackArchived } from './archive.ts'
 import type { Claim } from './job-claim.ts'
 import { convertAndCommit, sha256OfObject, type JobDeps } from './job-commit.ts'
 import { finishJob } from './job-finish.ts'
+import { mergeInstead } from './job-successor.ts'
 import { fits } from './job-plan.ts'
 import { partsMissing, withClaim, type JobOutcome } from './job.ts'
 
@@ -46,6 +47,7 @@ async function againClaimed(
   // The generation before must stand where readers by glob look for it. Damaged or not, the next one replaces it.
   await finishJob(deps, claim, before, null, null, keepEverything)
   if (await isCurrent(deps, before, source, signal)) return { kind: 'finished', receipt: before }
+  if ((await mergeInstead(deps, before)) !== null) throw merged(before)
   const unpackDir = join(deps.scratchDir, 'unpacked')
   const path = join(unpackDir, `${source.label}.ndjson`)
   await mkdir(unpackDir, { recursive: true })
@@ -67,6 +69,12 @@ async function againClaimed(
   } finally {
     await rm(path, { force: true })
   }
+}
+
+function merged({ job }: Receipt): VaultError {
+  return new VaultError('held', `job ${job}: is part of a merge, and its rows are no longer its own`, {
+    remedy: 'convert again before "mdv compact" runs, or leave it as it is',
+  })
 }
 
 /** Whether the same bytes would come out: made by these settings, and every part still as it was committed. */

@@ -16,6 +16,7 @@ import type { Receipt } from '../table/receipt.ts'
 import { currentReceipt } from '../table/receipts.ts'
 import { Claim } from './job-claim.ts'
 import { convertAndCommit, type JobDeps } from './job-commit.ts'
+import { mergeInstead } from './job-successor.ts'
 import { finishJob, type FinishOptions } from './job-finish.ts'
 
 /** A whole segment in raw/ready. */
@@ -88,6 +89,9 @@ async function convertClaimed(
   if (before !== undefined) {
     const state = await finishJob(deps, claim, before, ready, null, options)
     if (state === 'done') return { kind: 'finished', receipt: before }
+    const merge = await mergeInstead(deps, before)
+    if (merge === 'pending') return { kind: 'held', by: null }
+    if (merge !== null) return finishMerged(deps, claim, merge, ready, options)
     // Parts that a receipt names are gone while the raw bytes are still here: its next generation replaces them.
   }
   const expectedSha256 =
@@ -108,6 +112,19 @@ async function convertClaimed(
   } finally {
     await rm(copyPath, { force: true })
   }
+}
+
+/** Raw bytes that came back after their job was merged. */
+async function finishMerged(
+  deps: JobDeps,
+  claim: Claim,
+  merge: Receipt,
+  ready: ReadySegment,
+  options: JobOptions,
+): Promise<JobOutcome> {
+  const state = await finishJob(deps, claim, merge, ready, null, options)
+  if (state === 'parts_missing') throw partsMissing(merge.job)
+  return { kind: 'finished', receipt: merge }
 }
 
 export function partsMissing(job: string): VaultError {
