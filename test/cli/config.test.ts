@@ -86,8 +86,8 @@ const mistakes: readonly (readonly [yaml: string, ...lines: string[]])[] = [
     'c.yaml:2:16 etl.compression: "zstdd" is not one of zstd, snappy, none (did you mean "zstd"?)',
   ],
   [
-    'etl: zstd\n',
-    'c.yaml:1:6 etl: expected keys below it: poll_interval_seconds, compression, delete_after_processing, number_type, memory_limit_mb, archive, archive_max_days, archive_max_gb',
+    'cost: cheap\n',
+    'c.yaml:1:7 cost: expected keys below it: storage_gb_month, put_per_1000, get_per_1000',
   ],
   ['- coinbase\n', 'c.yaml:1:1 expected the sections coinbase, ingestion, etl, storage, cost'],
   [
