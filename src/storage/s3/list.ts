@@ -1,0 +1,91 @@
+/** Listings of any length. A listing that cannot be trusted to be whole is an error, never a shorter one. */
+
+import type { ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
+import { VaultError } from '../../core/errors.ts'
+import type { ObjectInfo } from '../object-store.ts'
+import type { S3Connection } from './connection.ts'
+
+/**
+ * Objects whose key starts with `prefix`, without what is not the vault's: the markers consoles make for folders, and our own probes.
+ *
+ * A bucket is sorted by UTF-8, that is by code point; the interface by UTF-16 code unit. They differ only among characters from
+ * U+D800 on, which no key of ours has: from the first page with one, everything is collected and sorted.
+ */
+export async function* listObjects(
+  connection: S3Connection,
+  prefix: string,
+  signal: AbortSignal,
+): AsyncGenerator<readonly ObjectInfo[]> {
+  const collected: ObjectInfo[] = []
+  for await (const page of pages(connection, connection.full(prefix), signal)) {
+    const infos = page.filter(({ key }) => !key.endsWith('/') && !key.startsWith('.mdv/'))
+    if (collected.length > 0 || infos.some(({ key }) => /[\ud800-\uffff]/.test(key))) collected.push(...infos)
+    else if (infos.length > 0) yield infos
+  }
+  if (collected.length > 0) yield collected.sort((a, b) => (a.key < b.key ? -1 : 1))
+}
+
+async function* pages(
+  connection: S3Connection,
+  fullPrefix: string,
+  signal: AbortSignal,
+): AsyncGenerator<ObjectInfo[]> {
+  let token: string | undefined
+  let lastKey: Buffer | undefined
+  do {
+    const answer = await page(connection, fullPrefix, token, signal)
+    const infos = infosOf(answer, connection)
+    const [first, last] = [infos.at(0), infos.at(-1)]
+    if (first !== undefined && lastKey !== undefined && Buffer.compare(Buffer.from(first.key), lastKey) <= 0)
+      throw untrusted(connection, fullPrefix, 'repeats a page')
+    if (last !== undefined) lastKey = Buffer.from(last.key)
+    yield infos
+    const next = answer.NextContinuationToken
+    if (answer.IsTruncated === true && (next === undefined || next === token))
+      throw untrusted(connection, fullPrefix, 'says there is more and not where')
+    token = answer.IsTruncated === true ? next : undefined
+  } while (token !== undefined)
+}
+
+function page(
+  connection: S3Connection,
+  fullPrefix: string,
+  token: string | undefined,
+  signal: AbortSignal,
+): Promise<ListObjectsV2CommandOutput> {
+  return connection.request(
+    'list',
+    ({ client, sdk, options }) =>
+      client.send(
+        new sdk.ListObjectsV2Command({
+          Bucket: connection.bucket,
+          Prefix: fullPrefix,
+          EncodingType: 'url',
+          ...(token === undefined ? {} : { ContinuationToken: token }),
+        }),
+        options,
+      ),
+    signal,
+  )
+}
+
+function infosOf(answer: ListObjectsV2CommandOutput, connection: S3Connection): ObjectInfo[] {
+  const decode = answer.EncodingType === 'url' ? urlDecoded : (key: string) => key
+  return (answer.Contents ?? []).map((object) => ({
+    key: decode(object.Key!).slice(connection.keyPrefix.length),
+    sizeBytes: object.Size ?? 0,
+    modifiedMs: object.LastModified?.getTime() ?? 0,
+  }))
+}
+
+export function urlDecoded(key: string): string {
+  return decodeURIComponent(key.replaceAll('+', '%20'))
+}
+
+function untrusted(connection: S3Connection, fullPrefix: string, what: string): VaultError {
+  return new VaultError(
+    'unavailable',
+    `s3://${connection.bucket}/${fullPrefix}: the server's listing ${what}`,
+    { remedy: 'try again; if it stays so, the server cannot be used' },
+  )
+}

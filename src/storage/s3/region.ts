@@ -1,0 +1,52 @@
+/** A connection to the region the bucket is in: named by someone, or found by asking. */
+
+import { S3Connection } from './connection.ts'
+import { explainS3 } from './explain.ts'
+import { readFailure } from './failure.ts'
+import { namedRegion, type S3Deps, type S3Settings } from './settings.ts'
+
+/** Every AWS endpoint knows where every bucket is; other servers mostly do not care. */
+const askedFirst = 'us-east-1'
+
+/**
+ * Lists one key: it needs no right that is not needed anyway, and unlike HEAD its refusal says why.
+ *
+ * @throws {VaultError} `preflight` or `unavailable`: why nothing can be done with this bucket
+ */
+export async function connectToBucket(settings: S3Settings, deps: S3Deps): Promise<S3Connection> {
+  const named = namedRegion(settings, deps.env)
+  const connection = new S3Connection(settings, named ?? askedFirst, deps)
+  const error = await tryToList(connection)
+  if (error === undefined) return connection
+  connection.close()
+  const found = readFailure(error).bucketRegion
+  const isElsewhere = found !== undefined && found !== connection.region
+  if (!isElsewhere || named !== null) throw explainOpening(error, connection)
+  const there = new S3Connection(settings, found, deps)
+  const errorThere = await tryToList(there)
+  if (errorThere === undefined) return there
+  there.close()
+  throw explainOpening(errorThere, there)
+}
+
+async function tryToList(connection: S3Connection): Promise<unknown> {
+  try {
+    await connection.request('list', ({ client, sdk, options }) =>
+      client.send(
+        new sdk.ListObjectsV2Command({
+          Bucket: connection.bucket,
+          Prefix: connection.keyPrefix,
+          MaxKeys: 1,
+        }),
+        options,
+      ),
+    )
+    return undefined
+  } catch (error) {
+    return error ?? new Error('refused without a word')
+  }
+}
+
+function explainOpening(error: unknown, connection: S3Connection): unknown {
+  return explainS3(error, { ...connection.context(''), subject: `s3://${connection.bucket}` })
+}
