@@ -8,7 +8,7 @@ import { isSamePlace, type Place } from '../storage/place.ts'
 import type { CommandContext } from './command.ts'
 import type { StorageConfig } from './config.ts'
 
-export function storeDeps(context: CommandContext, storage: StorageConfig): StoreDeps {
+export function storeDeps(context: CommandContext, storage: Pick<StorageConfig, 'cache_dir'>): StoreDeps {
   const { clock, random, env } = context
   return { clock, random, env, cacheDir: storage.cache_dir }
 }

@@ -1,10 +1,10 @@
 /** A store for each kind of place. A new backend is one line here and one file beside it. */
 
+import { join } from 'node:path'
 import type { Clock, Random } from '../core/clock.ts'
-import { VaultError } from '../core/errors.ts'
 import { openLocalStore } from './local.ts'
 import type { ObjectStore } from './object-store.ts'
-import { placeName, type LocalPlace, type Place, type S3Place } from './place.ts'
+import type { LocalPlace, Place, S3Place } from './place.ts'
 
 export interface StoreDeps {
   readonly clock: Clock
@@ -26,12 +26,12 @@ type Open<P> = (place: P, access: Access, deps: StoreDeps) => Promise<OpenedStor
 
 const backends: { readonly local: Open<LocalPlace>; readonly s3: Open<S3Place> } = {
   local: (place) => openLocalStore(place.baseDir),
-  s3: (place) =>
-    Promise.reject(
-      new VaultError('preflight', `${placeName(place)}: S3 is not in this version`, {
-        remedy: 'set storage.backend to local',
-      }),
-    ),
+  s3: async ({ backend: _, singleWriter, ...place }, access, deps) => {
+    // The SDK takes 100 ms to load, which only a bucket is worth.
+    const { openS3Store } = await import('./s3/open.ts')
+    const mode = access === 'read' ? 'read' : singleWriter ? 'single-writer' : 'shared'
+    return openS3Store({ ...place, workDir: join(deps.cacheDir, 'work') }, mode, deps)
+  },
 }
 
 /** @throws {VaultError} `preflight` or `unavailable`, with the way out */

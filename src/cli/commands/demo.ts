@@ -2,21 +2,22 @@
 
 import { readdir, writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
-import { stringify } from 'yaml'
 import { formatBytes } from '../../core/bytes.ts'
 import { messageOf, systemCode, VaultError } from '../../core/errors.ts'
 import { makeFolders } from '../../storage/disk.ts'
-import { openLocalStore } from '../../storage/local.ts'
+import { listAll } from '../../storage/object-store.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
-import { Pipeline, type PipelineState, type SimulatorAddress } from '../demo/pipeline.ts'
+import { bucketPlace, folderPlace, type DemoPlace } from '../demo/place.ts'
+import { Pipeline, type PipelineState } from '../demo/pipeline.ts'
 import { count, equalities, reportText, type DemoResult } from '../demo/report.ts'
+import { treeText } from '../demo/tree.ts'
 
 export const command: Command = {
   name: 'demo',
   summary:
     'record, convert and query a simulated exchange, then prove that nothing was lost; no network, no key',
   example: 'mdv demo --seconds 60 --rate 50000',
-  sections: [],
+  sections: ['storage'],
 
   configure(parser) {
     parser
@@ -24,6 +25,11 @@ export const command: Command = {
       .option('--rate <n>', 'frames a second the simulated exchange sends', '20000')
       .option('--products <n>', 'how many products', '20')
       .option('--dir <path>', 'folder for the data, new or empty (default: mdv-demo/<time>)')
+      .option(
+        '--storage <where>',
+        'local, or s3: the bucket of the configuration, under a prefix of its own',
+        'local',
+      )
       .option('--keep', 'keep the raw segments too, compressed, after conversion')
   },
 
@@ -31,7 +37,8 @@ export const command: Command = {
     const options = readOptions(context)
     const startedMs = context.clock.monotonicMs()
     await makeFolder(options.folder)
-    const result = await perform(context, options)
+    const place = await placeOf(context, options)
+    const result = await perform(context, options, place)
     const holds = equalities(result).every((each) => each.holds)
     if (context.json) {
       await context.output.out(JSON.stringify({ ...result, folder: options.folder, holds }, null, 2) + '\n')
@@ -39,7 +46,7 @@ export const command: Command = {
     }
     const seconds = (context.clock.monotonicMs() - startedMs) / 1000
     await context.output.out(reportText(result, context.output.useColor))
-    await context.output.out(await closingWords(context, options.folder, seconds))
+    await context.output.out(await closingWords(context, options.folder, place, seconds))
     return holds ? 0 : 6
   },
 }
@@ -50,6 +57,14 @@ interface DemoOptions {
   readonly products: number
   readonly folder: string
   readonly keepsRaw: boolean
+}
+
+/** @throws {VaultError} `usage` for another word, what opening a bucket throws */
+async function placeOf(context: CommandContext, { folder }: DemoOptions): Promise<DemoPlace> {
+  const where = context.options['storage']
+  if (where === 'local') return folderPlace(context, folder)
+  if (where === 's3') return bucketPlace(context, await context.config(), folder)
+  throw new VaultError('usage', `--storage ${JSON.stringify(where)}: neither local nor s3`)
 }
 
 function readOptions({ options, clock }: CommandContext): DemoOptions {
@@ -94,16 +109,17 @@ const segmentSeconds = 5
 /** Nothing converted for this long: something is wrong, and the report says so. */
 const patienceMs = 60_000
 
-async function perform(context: CommandContext, options: DemoOptions): Promise<DemoResult> {
+async function perform(context: CommandContext, options: DemoOptions, place: DemoPlace): Promise<DemoResult> {
   const { clock, signal } = context
   const { folder, framesPerSecond, products, seconds } = options
   const say = progressLine(context)
-  const pipeline = new Pipeline(clock, { folder, framesPerSecond, products, env: context.env }, signal)
+  const { env, countReady } = place
+  const pipeline = new Pipeline(clock, { folder, framesPerSecond, products, env, countReady }, signal)
   try {
     say('starting the simulated exchange', true)
     await writeFile(join(folder, 'config.yaml'), '{}\n')
     const simulator = await pipeline.startSimulator()
-    await writeFile(join(folder, 'config.yaml'), configYaml(options, simulator))
+    await writeFile(join(folder, 'config.yaml'), await configYaml(options, place, simulator))
     await pipeline.startRecording()
     const startedMs = clock.monotonicMs()
     for (let second = 0; second < seconds; second++) {
@@ -118,7 +134,7 @@ async function perform(context: CommandContext, options: DemoOptions): Promise<D
     const segmentsLeft = await pipeline.finishConverting(patienceMs)
     say('counting', true)
     const { readFacts } = await import('../demo/facts.ts')
-    const facts = await readFacts(await openLocalStore(folder), signal)
+    const facts = await readFacts(await place.open(), signal)
     return { sent, recordedLines: pipeline.state.recordedLines ?? 0, recordedSeconds, segmentsLeft, facts }
   } finally {
     say('', false)
@@ -127,12 +143,21 @@ async function perform(context: CommandContext, options: DemoOptions): Promise<D
   }
 }
 
-function configYaml(options: DemoOptions, simulator: SimulatorAddress): string {
+async function configYaml(
+  options: DemoOptions,
+  place: DemoPlace,
+  simulator: { readonly ws_url: string; readonly rest_url: string },
+): Promise<string> {
+  const { stringify } = await import('yaml')
   const settings = {
     coinbase: { ws_url: simulator.ws_url, rest_url: simulator.rest_url, product_ids: 'all' },
-    ingestion: { segment_max_mb: segmentMb, segment_max_seconds: segmentSeconds },
+    ingestion: {
+      segment_max_mb: segmentMb,
+      segment_max_seconds: segmentSeconds,
+      spool_dir: join(options.folder, 'spool'),
+    },
     etl: { poll_interval_seconds: 0.5, archive: options.keepsRaw },
-    storage: { base_dir: options.folder },
+    storage: place.storage,
   }
   return `# Settings of one mdv demo; its exchange is gone.\n${stringify(settings)}`
 }
@@ -157,15 +182,23 @@ const candlesSql =
   `SELECT time_bucket(INTERVAL '5 seconds', time) AS t, first(price ORDER BY trade_id) AS open, max(price) AS high, min(price) AS low, ` +
   `last(price ORDER BY trade_id) AS close, sum(size) AS volume FROM market_trades_unique WHERE product_id = 'BTC-USD' AND NOT from_snapshot GROUP BY t ORDER BY t`
 
-async function closingWords(context: CommandContext, folder: string, seconds: number): Promise<string> {
+async function closingWords(
+  context: CommandContext,
+  folder: string,
+  place: DemoPlace,
+  seconds: number,
+): Promise<string> {
   const { printAnswer } = await import('../demo/facts.ts')
   const mdv = context.env['npm_command'] === 'exec' ? 'npx mdv' : 'mdv'
   const shown = relative(process.cwd(), folder)
   const dir = shown.startsWith('..') || /\s/.test(shown) ? `"${folder}"` : shown
-  const answer = await printAnswer(await openLocalStore(folder), candlesSql, context.signal)
+  const store = await place.open()
+  const answer = await printAnswer(store, candlesSql, context.signal)
+  const where = place.isBucket ? `--config ${dir}/config.yaml` : `--base-dir ${dir}`
+  const tree = place.isBucket ? `\n${treeText(await listAll(store, '', context.signal))}` : ''
   return (
-    `\nAll of it in ${seconds.toFixed(0)} s, in ${folder}\n\nTry next:\n` +
-    `  ${mdv} query --base-dir ${dir} "${candlesSql}"\n\n${answer}\n` +
-    `  ${mdv} status --base-dir ${dir}\n  ${mdv} verify --base-dir ${dir}\n`
+    `\nAll of it in ${seconds.toFixed(0)} s, in ${place.isBucket ? store.location : folder}\n${tree}\nTry next:\n` +
+    `  ${mdv} query ${where} "${candlesSql}"\n\n${answer}\n` +
+    `  ${mdv} status ${where}\n  ${mdv} verify ${where}\n`
   )
 }

@@ -1,10 +1,8 @@
 /** The demo's three processes: a simulated exchange, a recorder and a converter, each an `mdv` of its own. */
 
-import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../core/clock.ts'
-import { systemCode, VaultError } from '../../core/errors.ts'
-import { rawReady } from '../../storage/keys.ts'
+import { VaultError } from '../../core/errors.ts'
 import { mdvArgv, startChild, type Child } from '../child.ts'
 
 export interface PipelineOptions {
@@ -13,6 +11,8 @@ export interface PipelineOptions {
   readonly framesPerSecond: number
   readonly products: number
   readonly env: Readonly<Record<string, string | undefined>>
+  /** Of sealed segments that are not converted. */
+  readonly countReady: () => Promise<number>
 }
 
 /** What the processes said last. */
@@ -120,11 +120,11 @@ export class Pipeline {
 
   /** @returns how many segments are still not converted when nothing has moved for `patienceMs` */
   async finishConverting(patienceMs: number): Promise<number> {
-    let left = await this.#readySegments()
+    let left = await this.#options.countReady()
     let changedMs = this.#clock.monotonicMs()
     while (left > 0 && this.#clock.monotonicMs() - changedMs < patienceMs) {
       await this.wait(pollMs)
-      const now = await this.#readySegments()
+      const now = await this.#options.countReady()
       if (now !== left) changedMs = this.#clock.monotonicMs()
       left = now
     }
@@ -138,11 +138,7 @@ export class Pipeline {
   }
 
   #start(name: string, args: readonly string[], onJson: (value: Record<string, unknown>) => void): void {
-    // The user's own settings are not the demo's.
-    const env = Object.fromEntries(
-      Object.entries(this.#options.env).filter(([key]) => !key.startsWith('MDV_') || key === 'MDV_DEBUG'),
-    )
-    env['MDV_CONFIG'] = join(this.#options.folder, 'config.yaml')
+    const env = { ...this.#options.env, MDV_CONFIG: join(this.#options.folder, 'config.yaml') }
     const child = startChild({ name, argv: mdvArgv([name, ...args]), env }, (text, stream) => {
       if (stream === 'err') this.#onWords(name, text)
       else if (text.startsWith('{')) onJson(JSON.parse(text) as Record<string, unknown>)
@@ -201,16 +197,6 @@ export class Pipeline {
     const { code } = await child.exited
     this.#leaving.add(name)
     return code
-  }
-
-  async #readySegments(): Promise<number> {
-    try {
-      const names = await readdir(join(this.#options.folder, ...rawReady('coinbase').split('/')))
-      return names.filter((name) => name.endsWith('.ndjson')).length
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return 0
-      throw error
-    }
   }
 
   async #control(method: string, url: string): Promise<unknown> {

@@ -1,0 +1,103 @@
+/** Where a demo's vault lies: its own folder, or a prefix of its own in the configured bucket. */
+
+import { readdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { systemCode, VaultError } from '../../core/errors.ts'
+import { rawReady } from '../../storage/keys.ts'
+import { listAll, type ObjectStore } from '../../storage/object-store.ts'
+import { openStore } from '../../storage/open.ts'
+import type { Place, S3Place } from '../../storage/place.ts'
+import type { CommandContext } from '../command.ts'
+import type { Config } from '../config.ts'
+import { storeDeps } from '../open-vault.ts'
+
+export interface DemoPlace {
+  readonly isBucket: boolean
+  /** The section `storage` of the demo's configuration; without secrets. */
+  readonly storage: Readonly<Record<string, unknown>>
+  /** Of the demo's processes: the user's own settings are not the demo's. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Sealed segments that are not converted yet. */
+  readonly countReady: () => Promise<number>
+  open(): Promise<ObjectStore>
+}
+
+export function folderPlace(context: CommandContext, folder: string): DemoPlace {
+  const place: Place = { backend: 'local', baseDir: folder }
+  return {
+    isBucket: false,
+    storage: { base_dir: folder },
+    env: withoutSettings(context),
+    countReady: () => countFiles(folder),
+    open: () => openStore(place, 'read', depsOf(context, folder)),
+  }
+}
+
+/** @throws {VaultError} `config` when no bucket is configured, what opening it throws */
+export async function bucketPlace(
+  context: CommandContext,
+  config: Config,
+  folder: string,
+): Promise<DemoPlace> {
+  const configured = config.storage.processed
+  if (configured.backend !== 's3')
+    throw new VaultError('config', 'mdv demo --storage s3: no bucket is configured', {
+      remedy: 'give --backend s3 --s3-bucket NAME, and --s3-endpoint-url for a server other than AWS',
+    })
+  const prefix = [configured.prefix, `mdv-demo-${basename(folder)}`].filter((part) => part !== '').join('/')
+  const place: S3Place = { ...configured, prefix }
+  // Tried before anything runs: a wrong key is said at once, and not by three processes.
+  const store = await openStore(place, 'write', depsOf(context, folder))
+  return {
+    isBucket: true,
+    storage: {
+      backend: 's3',
+      cache_dir: join(folder, 'cache'),
+      s3: {
+        bucket: place.bucket,
+        prefix,
+        force_path_style: place.forcePathStyle,
+        single_writer: place.singleWriter,
+        ...(place.region === null ? {} : { region: place.region }),
+        ...(place.endpointUrl === null ? {} : { endpoint_url: place.endpointUrl }),
+      },
+    },
+    env: { ...withoutSettings(context), ...secretsOf(place) },
+    countReady: async () =>
+      (await listAll(store, rawReady('coinbase'), context.signal)).length +
+      (await countFiles(join(folder, 'spool'))),
+    open: async () => store,
+  }
+}
+
+function depsOf(context: CommandContext, folder: string) {
+  return storeDeps(context, { cache_dir: join(folder, 'cache') })
+}
+
+function withoutSettings({ env }: CommandContext): DemoPlace['env'] {
+  return Object.fromEntries(
+    Object.entries(env).filter(([key]) => !key.startsWith('MDV_') || key === 'MDV_DEBUG'),
+  )
+}
+
+/** By the environment, so that they are in no file. */
+function secretsOf({ credentials }: S3Place): DemoPlace['env'] {
+  if (credentials === null) return {}
+  return {
+    MDV_STORAGE_S3_AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+    MDV_STORAGE_S3_AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+    ...(credentials.sessionToken === null
+      ? {}
+      : { MDV_STORAGE_S3_AWS_SESSION_TOKEN: credentials.sessionToken }),
+  }
+}
+
+async function countFiles(baseDir: string): Promise<number> {
+  try {
+    const names = await readdir(join(baseDir, ...rawReady('coinbase').split('/')))
+    return names.filter((name) => name.endsWith('.ndjson')).length
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return 0
+    throw error
+  }
+}
