@@ -19,11 +19,12 @@ interface Room {
 const bytesAndBelow = ['segment', 'table', 'storage', 'venue', 'dataset', 'core']
 
 const rooms: Readonly<Record<string, Room>> = {
-  cli: { mayImport: ['ingestion', 'etl', 'query', 'simulator', ...bytesAndBelow], mayDoIo: true },
+  cli: { mayImport: ['ingestion', 'etl', 'query', 'simulator', 'sync', ...bytesAndBelow], mayDoIo: true },
   ingestion: { mayImport: bytesAndBelow, mayDoIo: true },
   etl: { mayImport: bytesAndBelow, mayDoIo: true },
   query: { mayImport: bytesAndBelow, mayDoIo: true },
   simulator: { mayImport: bytesAndBelow, mayDoIo: true },
+  sync: { mayImport: bytesAndBelow, mayDoIo: true },
   segment: { mayImport: ['storage', 'venue', 'dataset', 'core'], mayDoIo: false },
   table: { mayImport: ['storage', 'venue', 'dataset', 'core'], mayDoIo: false },
   storage: { mayImport: ['core'], mayDoIo: true },

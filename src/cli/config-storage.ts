@@ -20,6 +20,7 @@ export function storageOf(at: SettingAt): StorageConfig {
     ingestion: placeOf(at, 'storage.ingestion_storage'),
     raw: placeOf(at, 'storage.etl_storage_input'),
     processed: placeOf(at, 'storage.etl_storage_output'),
+    s3: serverOf(at, 'storage'),
     cache_dir: resolve(cacheDir === null ? join(homedir(), '.cache', 'mdv') : expandHome(cacheDir)),
     cache_max_gb: Number(at('storage.cache_max_gb').value),
   }
@@ -72,14 +73,20 @@ function isPrefix(prefix: string): boolean {
 function placeOf(at: SettingAt, section: Section): Place {
   if (own(at, section, 'backend').value !== 's3')
     return { backend: 'local', baseDir: resolve(expandHome(own(at, section, 'base_dir').value)) }
+  return {
+    backend: 's3',
+    bucket: String(bucketOf(at, section).value),
+    prefix: trimSlashes(own(at, section, 's3.prefix').value),
+    ...serverOf(at, section),
+  }
+}
+
+function serverOf(at: SettingAt, section: Section): StorageConfig['s3'] {
   const textOrNull = (key: string): string | null => {
     const { value } = own(at, section, key)
     return value === null ? null : String(value)
   }
   return {
-    backend: 's3',
-    bucket: String(bucketOf(at, section).value),
-    prefix: trimSlashes(own(at, section, 's3.prefix').value),
     region: textOrNull('s3.region'),
     endpointUrl: textOrNull('s3.endpoint_url'),
     forcePathStyle: own(at, section, 's3.force_path_style').value === true,

@@ -1,6 +1,6 @@
 /** The effective configuration as plain values. How it is read: config-load.ts; every key with its words: options.ts. */
 
-import type { Place } from '../storage/place.ts'
+import type { Place, S3Place } from '../storage/place.ts'
 
 export interface Config {
   readonly coinbase: CoinbaseConfig
@@ -62,6 +62,8 @@ export interface StorageConfig {
   readonly raw: Place
   /** processed/: Parquet, receipts and bindings. */
   readonly processed: Place
+  /** For buckets that a command line names: storage.s3.*, whatever the backend. */
+  readonly s3: Omit<S3Place, 'backend' | 'bucket' | 'prefix'>
   /** Absolute: copies of immutable objects of a bucket, and scratch space for it. */
   readonly cache_dir: string
   readonly cache_max_gb: number

@@ -1,0 +1,89 @@
+/** One round of a sync: data, records, receipts, then removals; and rounds until the source held still. */
+
+import { VaultError } from '../core/errors.ts'
+import { peekSegment } from '../segment/peek.ts'
+import type { Pair } from './compare.ts'
+import { forEachOf, lookAhead } from './flow.ts'
+import { classifyKey, venueOf } from './key-class.ts'
+import { copyReceipts } from './receipts-last.ts'
+import { copyRecords } from './records.ts'
+import { removeExtra } from './removal.ts'
+import type { SyncReport, Tally } from './report.ts'
+import { Round, type SyncOptions } from './round.ts'
+import { LazyScratch } from './scratch.ts'
+import type { TransferDeps } from './transfer.ts'
+
+export type SyncDeps = Omit<TransferDeps, 'scratch'>
+
+/** Found before they are copied: some 20 MB of keys. */
+const aheadMax = 50_000
+
+/**
+ * Copies what the target lacks. A kill at any step leaves a target whose receipts name only what is there; the next run does the rest.
+ *
+ * @param tally filled while it runs, for whoever shows progress
+ * @param signal ends it after the objects under way
+ * @throws {VaultError} when a listing failed, or what will fail for every object: no space, no right to write
+ */
+export async function syncOnce(
+  deps: SyncDeps,
+  options: SyncOptions,
+  report: SyncReport,
+  tally: Tally,
+  signal: AbortSignal,
+): Promise<void> {
+  const scratch = new LazyScratch()
+  try {
+    const round = new Round({ ...deps, scratch }, options, report, tally, signal)
+    const venues = new Set<string>()
+    let sourceObjects = 0
+    const found = lookAhead(
+      dataToDo(round, options, (pair) => {
+        if (pair.source !== undefined) sourceObjects++
+        const venue = venueOf(pair.key)
+        if (venue !== undefined) venues.add(venue)
+      }),
+      aheadMax,
+    )
+    await forEachOf(found, round.atOnce, signal, (pair) => round.workOff(pair))
+    if (sourceObjects === 0 && options.isDeleting)
+      throw new VaultError('preflight', `${deps.source.store.location}: holds nothing to copy`, {
+        remedy: 'with --delete the target would be emptied: look whether that place is the one you mean',
+      })
+    for (const venue of venues) await copyRecords(round, venue)
+    for (const venue of venues) await copyReceipts(round, venue)
+    if (options.isDeleting) await removeExtra(round, options.isDryRun)
+  } finally {
+    await scratch.remove()
+  }
+}
+
+async function* dataToDo(
+  round: Round,
+  options: SyncOptions,
+  seen: (pair: Pair) => void,
+): AsyncGenerator<Pair> {
+  for (const prefix of options.prefixes)
+    for await (const pair of round.pairs(prefix)) {
+      seen(pair)
+      const kind = classifyKey(pair.key)
+      if (kind === 'active' && pair.source !== undefined) {
+        if (await isToBeCopied(round, pair)) yield pair
+      } else if (kind === 'data' && round.settle(pair)) yield pair
+    }
+  round.tally.isListed = true
+}
+
+/** A sealed file that its recorder did not live to publish is whole; recovery at the target can do so. Elsewhere than in a folder nobody would. */
+async function isToBeCopied(round: Round, pair: Pair): Promise<boolean> {
+  const { key, source, target } = pair
+  const isFile = /^raw\/active\/[^/]+\/segment_[^/]+\.ndjson$/.test(key)
+  const canRest = isFile && round.target.layer(key).store.fileOf(key) !== undefined
+  const peek =
+    canRest && target === undefined
+      ? await peekSegment(round.source.store, source!, true, round.signal)
+      : undefined
+  if (peek !== undefined && peek !== 'gone' && peek.seal !== null) return round.settle(pair)
+  if (target === undefined) round.tally.active++
+  return false
+}
