@@ -2,7 +2,8 @@
 
 import { stagingPrefix } from '../storage/keys.ts'
 import { listAll, type ObjectStore } from '../storage/object-store.ts'
-import type { Receipt, TableName } from '../table/receipt.ts'
+import type { KnownObject } from '../storage/download.ts'
+import type { Receipt, ReceiptPart, TableName } from '../table/receipt.ts'
 import { readAdoptedFolders, type AdoptedFolder } from '../table/adopted.ts'
 import { readReceipts } from '../table/receipts.ts'
 import { stagedPartKey } from '../table/staged.ts'
@@ -47,14 +48,19 @@ export async function locateStaged(
   return staged
 }
 
+/** A part as the object it is now. */
+export function whereItLies(part: ReceiptPart, staged: Catalog['staged']): KnownObject {
+  return { key: staged.get(part.key) ?? part.key, sizeBytes: part.size_bytes, sha256: part.sha256 }
+}
+
 /**
  * The catalog with the parts of those tables only that a text of SQL could read: binding a view costs about 50 µs a part, asked for
- * or not. A name that is nowhere in the text cannot be read, except through the functions `query` and `query_table`, which
- * take names as values.
+ * or not. A name that is nowhere in the text cannot be read, except through the functions `query`, `query_table` and
+ * `json_execute_serialized_sql`, which take names as values.
  */
 export function narrowCatalog(catalog: Catalog, sql: string): Catalog {
   const text = sql.toLowerCase()
-  if (text.includes('query') || text.includes('u&')) return catalog
+  if (/query|serialized|u&/.test(text)) return catalog
   const isRead = (table: TableName): boolean =>
     text.includes(table) || (table === 'other' && text.includes('gaps'))
   const narrow = (receipt: Receipt): Receipt => ({

@@ -9,7 +9,15 @@ import type { Catalog } from './catalog.ts'
 import { chainHoles } from './chain.ts'
 import { gapsSql } from './gaps.ts'
 import { segmentsSql } from './segments-view.ts'
-import { adoptedPaths, adoptedViewSql, partPaths, sqlText, tableViewsSql, viewNames } from './views.ts'
+import {
+  adoptedPaths,
+  adoptedViewSql,
+  partPaths,
+  sqlText,
+  tableViewsSql,
+  viewNames,
+  type PathOf,
+} from './views.ts'
 
 export interface EngineOptions {
   readonly memoryLimitMb: number
@@ -21,7 +29,8 @@ export interface EngineOptions {
 
 export interface Engine {
   readonly connection: DuckDBConnection
-  /** Adopted folders that could not be opened, for people. */
+  /** Adopted folders that could be opened; those that could not are told of in `notes`, for people. */
+  readonly adopted: readonly AdoptedFolder[]
   readonly notes: readonly string[]
   [Symbol.dispose](): void
 }
@@ -29,39 +38,47 @@ export interface Engine {
 // The driver would print instants nested in lists in the zone of this process.
 duckdb.DuckDBTimestampTZValue.timezoneOffsetInMinutes = 0
 
-export async function openEngine(
-  catalog: Catalog,
-  pathOf: (key: string) => string,
+/** An engine that has only the views over adopted folders yet. SQL could still reach files. */
+export async function startEngine(
+  adopted: readonly AdoptedFolder[],
   options: EngineOptions,
 ): Promise<Engine> {
   const instance = await duckdb.DuckDBInstance.create(':memory:')
   const connection = await instance.connect()
   const notes: string[] = []
-  const engine: Engine = {
-    connection,
-    notes,
-    [Symbol.dispose]() {
-      connection.closeSync()
-      instance.closeSync()
-    },
+  const close = (): void => {
+    connection.closeSync()
+    instance.closeSync()
   }
-  const partPath = (key: string): string => pathOf(catalog.staged.get(key) ?? key)
   try {
     await connection.run(`SET memory_limit = '${options.memoryLimitMb}MB'`)
     await connection.run(`SET temp_directory = ${sqlText(options.scratchDir)}`)
     await connection.run(`SET TimeZone = 'UTC'`)
-    for (const sql of viewsSql(catalog, partPath)) await connection.run(sql)
-    const adopted = await openAdopted(connection, catalog.adopted, notes)
-    const paths = [...partPaths(catalog.receipts, partPath), ...adopted.flatMap(adoptedPaths)]
-    if (!options.allowFiles) await shutDoor(connection, paths)
-    return engine
+    const opened = await openAdopted(connection, adopted, notes)
+    return { connection, notes, adopted: opened, [Symbol.dispose]: close }
   } catch (error) {
-    engine[Symbol.dispose]()
+    close()
     throw error
   }
 }
 
-function viewsSql(catalog: Catalog, pathOf: (key: string) => string): string[] {
+/**
+ * Makes the views of a catalog; from then on SQL reaches nothing else.
+ *
+ * @param pathOf parts without a path are left out: the question at hand is known not to need them
+ */
+export async function makeViews(
+  { connection, adopted }: Engine,
+  catalog: Catalog,
+  pathOf: PathOf,
+  options: EngineOptions,
+): Promise<void> {
+  for (const sql of viewsSql(catalog, pathOf)) await connection.run(sql)
+  const paths = [...partPaths(catalog.receipts, pathOf), ...adopted.flatMap(adoptedPaths)]
+  if (!options.allowFiles) await shutDoor(connection, paths)
+}
+
+function viewsSql(catalog: Catalog, pathOf: PathOf): string[] {
   return [
     ...tableViewsSql(catalog.receipts, tableColumns, pathOf),
     ...gapsSql(catalog.venue, chainHoles(catalog.segments)),
@@ -193,7 +210,7 @@ function remedyOf(what: string): string {
 /** True when a part vanished between the receipts' reading and its own: another generation took its place. */
 export function isVanishedPart(error: unknown): boolean {
   const text = messageOf(error)
-  return /No files found that match|Cannot open file|No such file or directory|could not be opened/i.test(
+  return /No files found that match|Cannot open file|No such file or directory|could not be opened|is not there any more/i.test(
     text,
   )
 }

@@ -1,9 +1,9 @@
 /** How many gaps one day has so far: the `gaps` view over that day's events only. Opens DuckDB. */
 
 import type { ObjectStore } from '../storage/object-store.ts'
-import { fileOf } from '../storage/download.ts'
+import { localFiles } from '../storage/download.ts'
 import type { Receipt } from '../table/receipt.ts'
-import { locateStaged, type Catalog } from './catalog.ts'
+import { locateStaged, whereItLies, type Catalog } from './catalog.ts'
 
 export interface GapsToday {
   readonly date: string
@@ -25,16 +25,22 @@ export async function countGapsToday(
   let gaps = 0
   let missing = 0n
   if (receipts.some((receipt) => receipt.parts.length > 0)) {
-    const { openEngine } = await import('./engine.ts')
+    const { makeViews, startEngine } = await import('./engine.ts')
     const options = { memoryLimitMb: 512, scratchDir: await store.scratch('query'), allowFiles: false }
-    using engine = await openEngine(
-      {
-        ...catalog,
-        receipts,
-        segments: [],
-        staged: await locateStaged(store, catalog.venue, receipts, signal),
-      },
-      (key) => fileOf(store, key),
+    const staged = await locateStaged(store, catalog.venue, receipts, signal)
+    const parts = receipts.flatMap((receipt) => receipt.parts)
+    const objects = parts.map((part) => whereItLies(part, staged))
+    using engine = await startEngine([], options)
+    await using files = await localFiles(
+      store,
+      objects,
+      { trust: 'size', onProgress: () => undefined },
+      signal,
+    )
+    await makeViews(
+      engine,
+      { ...catalog, receipts, segments: [], staged },
+      (key) => files.pathOf(staged.get(key) ?? key),
       options,
     )
     const reader = await engine.connection.runAndReadAll(

@@ -4,7 +4,7 @@ import type { ObjectStore } from '../storage/object-store.ts'
 import type { Receipt } from '../table/receipt.ts'
 import { tableNames } from '../table/receipt.ts'
 import { readTail } from '../segment/peek.ts'
-import type { SegmentEntry } from './segments.ts'
+import { chunkKeys, type SegmentEntry } from './segments.ts'
 
 export interface LastFrame {
   /** `table`: newest row in Parquet, by the exchange's time. `channel`: newest frame in the active segment, by receive time. */
@@ -24,7 +24,9 @@ export async function lastFrames(
 ): Promise<LastFrame[]> {
   const channels = new Map<string, bigint>()
   for (const segment of segments.filter((each) => each.state === 'active')) {
-    const object = await store.head(segment.rawKey!)
+    const rawKey = segment.rawKey!
+    const key = rawKey.endsWith('/') ? (await chunkKeys(store, rawKey, signal)).at(-1) : rawKey
+    const object = key === undefined ? undefined : await store.head(key)
     if (object === undefined) continue
     for (const line of await readTail(store, object, tailBytes, signal)) noteChannel(channels, line)
   }

@@ -1,15 +1,20 @@
 /** Runs one text of SQL over a vault and hands its rows on in chunks; once more from the start where parts were replaced meanwhile. */
 
+import { VaultError } from '../core/errors.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import { fileOf } from '../storage/download.ts'
+import { localFiles, type FetchProgress, type Trust } from '../storage/download.ts'
 import { tableNames } from '../table/receipt.ts'
-import { narrowCatalog, readCatalog, type Catalog } from './catalog.ts'
-import { isVanishedPart, openEngine, runSql, sqlError, type EngineOptions } from './engine.ts'
+import { narrowCatalog, readCatalog, whereItLies, type Catalog } from './catalog.ts'
+import { isVanishedPart, makeViews, runSql, sqlError, startEngine, type EngineOptions } from './engine.ts'
+import { fetchWords } from './fetch-words.ts'
 import type { Row } from './output.ts'
+import { neededParts } from './prune/needed-parts.ts'
 
 export interface RowSink {
   /** Something to know that is no error. */
   note(words: string): void
+  /** Parts come over the line, where they are not on this machine. */
+  fetching(progress: FetchProgress): void
   /** Once, before any row. */
   begin(names: readonly string[]): Promise<void>
   /** @returns false when no more rows are wanted */
@@ -29,10 +34,21 @@ export async function runQuery(
   signal: AbortSignal,
 ): Promise<void> {
   let hasBegun = false
-  const attempt = async (): Promise<void> => {
-    const catalog = narrowCatalog(await readCatalog(store, venue, signal), sql)
-    using engine = await openEngine(catalog, (key) => fileOf(store, key), options)
-    for (const note of [...waitingNotes(catalog, sql), ...engine.notes]) sink.note(note)
+  const attempt = async (trust: Trust): Promise<void> => {
+    const whole = await readCatalog(store, venue, signal)
+    const catalog = narrowCatalog(whole, sql)
+    using engine = await startEngine(catalog.adopted, options)
+    const parts = await neededParts(engine.connection, catalog, sql)
+    const objects = parts.map((part) => whereItLies(part, catalog.staged))
+    const fetchOptions = { trust, onProgress: (progress: FetchProgress) => sink.fetching(progress) }
+    await using files = await localFiles(store, objects, fetchOptions, signal)
+    await makeViews(engine, catalog, (key) => files.pathOf(catalog.staged.get(key) ?? key), options)
+    const notes = [
+      ...fetchWords(files.progress, partsOf(whole)),
+      ...waitingNotes(catalog, sql),
+      ...engine.notes,
+    ]
+    for (const note of notes) sink.note(note)
     const interrupt = (): void => engine.connection.interrupt()
     signal.addEventListener('abort', interrupt, { once: true })
     try {
@@ -51,14 +67,23 @@ export async function runQuery(
       signal.removeEventListener('abort', interrupt)
     }
   }
+  let trust: Trust = 'size'
   for (let isLast = false; ; isLast = true) {
     try {
-      return await attempt()
+      return await attempt(trust)
     } catch (error) {
       signal.throwIfAborted()
-      if (hasBegun || isLast || !isVanishedPart(error)) throw sqlError(error)
+      const wrong = sqlError(error)
+      // A copy may have been spoilt on this machine: it is looked at whole then, and fetched again.
+      const isDamaged = wrong instanceof VaultError && wrong.kind === 'corrupt'
+      if (isDamaged) trust = 'digest'
+      if (hasBegun || isLast || !(isDamaged || isVanishedPart(error))) throw wrong
     }
   }
+}
+
+function partsOf({ receipts }: Catalog): number {
+  return receipts.reduce((total, receipt) => total + receipt.parts.length, 0)
 }
 
 /** Whoever asks in a recording's first minutes is told why there are no rows. */

@@ -16,7 +16,7 @@ export type SegmentState = 'active' | 'ready' | 'processing' | 'converted' | 'ar
 export interface SegmentEntry {
   readonly label: string
   readonly state: SegmentState
-  /** Where its raw bytes lie now; null when they are gone. */
+  /** Where its raw bytes lie now; null when they are gone. Ends in `/` for a growing one that lies in chunks. */
   readonly rawKey: string | null
   /** Bytes as they lie in raw/ now; of the uncompressed segment when they are gone. */
   readonly sizeBytes: number
@@ -48,16 +48,54 @@ export interface RawListing {
 
 /** Lists raw/ in the order segments move through it. Reads a few kilobytes of each one in raw/active and raw/ready. */
 export async function listRaw(store: ObjectStore, venue: string, signal: AbortSignal): Promise<RawListing> {
-  const active = await listAll(store, rawActive(venue), signal)
+  const active = growing(await listAll(store, rawActive(venue), signal), rawActive(venue))
   const ready = await listAll(store, rawReady(venue), signal)
   const claims = await listAll(store, rawProcessing(venue), signal)
   const archived = await listAll(store, rawArchive(venue), signal)
   const claimed = new Set(claims.map((claim) => jobOfClaim(claim.key)))
   const entries: SegmentEntry[] = []
-  for (const object of active.filter((each) => each.key.endsWith('.ndjson')))
-    entries.push(...(await readRaw(store, object, 'active', claimed, signal)))
-  for (const object of ready) entries.push(...(await readRaw(store, object, 'ready', claimed, signal)))
+  for (const { object, first } of active)
+    entries.push(...(await readRaw(store, object, first, 'active', claimed, signal)))
+  for (const object of ready)
+    entries.push(...(await readRaw(store, object, object, 'ready', claimed, signal)))
   return { entries, archived }
+}
+
+/** A growing segment as one object, and the object that its first line is in. */
+interface GrowingSegment {
+  readonly object: ObjectInfo
+  readonly first: ObjectInfo
+}
+
+/** In a bucket a segment grows by chunks, `<label>.<recorder>/00001.ndjson` and so on: exact ranges of its file, in order. */
+function growing(objects: readonly ObjectInfo[], prefix: string): GrowingSegment[] {
+  const segments = new Map<string, GrowingSegment>()
+  for (const info of objects) {
+    if (!info.key.endsWith('.ndjson')) continue
+    const end = info.key.indexOf('/', prefix.length)
+    const key = end === -1 ? info.key : info.key.slice(0, end + 1)
+    const before = segments.get(key)
+    const sizeBytes = info.sizeBytes + (before?.object.sizeBytes ?? 0)
+    const modifiedMs = Math.max(info.modifiedMs, before?.object.modifiedMs ?? 0)
+    segments.set(key, { object: { key, sizeBytes, modifiedMs }, first: before?.first ?? info })
+  }
+  return [...segments.values()]
+}
+
+/** The bytes of a segment as it lies in raw/ now, in one file or in chunks. */
+export async function* readSegmentBytes(
+  store: ObjectStore,
+  rawKey: string,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const keys = rawKey.endsWith('/') ? await chunkKeys(store, rawKey, signal) : [rawKey]
+  for (const key of keys) yield* store.read(key, 0, Number.MAX_SAFE_INTEGER, signal)
+}
+
+/** Of a growing segment in chunks, first to last. */
+export async function chunkKeys(store: ObjectStore, rawKey: string, signal: AbortSignal): Promise<string[]> {
+  const objects = await listAll(store, rawKey, signal)
+  return objects.map((object) => object.key).filter((key) => key.endsWith('.ndjson'))
 }
 
 /** Every segment of a venue, oldest label first. Pure. */
@@ -76,8 +114,10 @@ export function joinSegments(raw: RawListing, receipts: readonly Receipt[]): Seg
   return [...present, ...rest, ...strangers].sort((a, b) => compareText(a.label, b.label))
 }
 
-/** The label a raw object's key bears: its file name without endings. */
+/** The label a raw object's key bears: its file name without endings, or the name of its chunks' folder without the recorder. */
 export function labelOf(key: string): string {
+  if (key.endsWith('/'))
+    return key.slice(key.lastIndexOf('/', key.length - 2) + 1, -1).replace(/\.[^.]*$/, '')
   return key.slice(key.lastIndexOf('/') + 1).replace(/\.ndjson(\.zst|\.gz)?$/, '')
 }
 
@@ -105,12 +145,13 @@ export function segmentFacts(entry: SegmentEntry): SegmentFacts {
 async function readRaw(
   store: ObjectStore,
   object: ObjectInfo,
+  first: ObjectInfo,
   folder: 'active' | 'ready',
   claimed: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<SegmentEntry[]> {
   const label = labelOf(object.key)
-  const peek = await peekSegment(store, object, folder === 'ready', signal)
+  const peek = await peekSegment(store, first, folder === 'ready', signal)
   if (peek === 'gone') return []
   const isOurs = parseSegmentLabel(label) !== undefined && peek.header !== null
   const job = `${label}_${peek.header?.recorder}_${peek.header?.n}`

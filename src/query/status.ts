@@ -1,10 +1,11 @@
 /** What a vault holds and how it is doing, from listings and receipts: no Parquet is opened here. */
 
 import { statfs } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { Clock } from '../core/clock.ts'
 import type { ObjectStore, ObjectInfo } from '../storage/object-store.ts'
 import { listAll } from '../storage/object-store.ts'
-import { rawRejected } from '../storage/keys.ts'
+import { rawReady, rawRejected } from '../storage/keys.ts'
 import type { Receipt, TableName } from '../table/receipt.ts'
 import { readReceipts } from '../table/receipts.ts'
 import { chainHoles } from './chain.ts'
@@ -29,23 +30,28 @@ export interface DiskStatus {
   readonly daysLeft: number | null
 }
 
+export interface WaitingStatus {
+  readonly segments: number
+  readonly sizeBytes: number
+  readonly oldestAgeMs: number | null
+}
+
 export interface Status {
   readonly location: string
   readonly nowMs: number
   readonly recorder: RecorderStatus
   readonly stages: readonly StageStatus[]
   /** Sealed segments not yet in Parquet. */
-  readonly backlog: {
-    readonly segments: number
-    readonly sizeBytes: number
-    readonly oldestAgeMs: number | null
-  }
+  readonly backlog: WaitingStatus
   readonly rows: Readonly<Record<TableName, number>>
   readonly lines: { readonly total: number; readonly rejected: number }
   readonly lastFrames: readonly LastFrame[]
   readonly missingSegments: number
   readonly problems: readonly string[]
-  readonly disk: DiskStatus
+  /** null: Parquet lies in a bucket, which does not fill up. */
+  readonly disk: DiskStatus | null
+  /** Sealed segments of a local spool that are not in the bucket yet; null: there is no spool here. */
+  readonly spool: WaitingStatus | null
 }
 
 export interface StatusReading {
@@ -53,8 +59,10 @@ export interface StatusReading {
   readonly catalog: Catalog
 }
 
+/** @param spool the local folder a recorder ships to the bucket from; null: it records into the store itself, or elsewhere */
 export async function readStatus(
   store: ObjectStore,
+  spool: ObjectStore | null,
   clock: Clock,
   venue: string,
   signal: AbortSignal,
@@ -63,7 +71,7 @@ export async function readStatus(
   const receipts = await readReceipts(store, venue, signal)
   const segments = joinSegments(raw, receipts)
   const rejected = await listAll(store, rawRejected(venue), signal)
-  const disk = await statfs(store.location)
+  const waiting = spool === null ? null : await listAll(spool, rawReady(venue), signal)
   const nowMs = clock.nowMs()
   const stages = [
     ...segmentStages(segments, nowMs),
@@ -74,9 +82,9 @@ export async function readStatus(
   const status: Status = {
     location: store.location,
     nowMs,
-    recorder: await recorderStatus(store, venue, signal),
+    recorder: await recorderStatus(spool ?? store, venue, signal),
     stages,
-    backlog: backlogOf(stages),
+    backlog: waitingOf(stages.filter((each) => each.stage === 'ready' || each.stage === 'processing')),
     rows: rowsByTable(receipts),
     lines: {
       total: sum(receipts, (receipt) => receipt.lines.total),
@@ -87,7 +95,8 @@ export async function readStatus(
     problems: segments.flatMap((each) =>
       each.problem === null ? [] : [`${each.rawKey ?? each.label}: ${each.problem}`],
     ),
-    disk: diskStatus(disk.bavail * disk.bsize, bytesPerDay(receipts, segments)),
+    disk: await diskStatus(store, bytesPerDay(receipts, segments)),
+    spool: waiting === null ? null : waitingOf([stageOf('ready', nowMs, waiting)]),
   }
   return { status, catalog: { venue, receipts, segments, adopted: [], staged: new Map() } }
 }
@@ -138,8 +147,7 @@ function stageOf(
   }
 }
 
-function backlogOf(stages: readonly StageStatus[]): Status['backlog'] {
-  const waiting = stages.filter((each) => each.stage === 'ready' || each.stage === 'processing')
+function waitingOf(waiting: readonly StageStatus[]): WaitingStatus {
   const ages = waiting.flatMap((each) => (each.oldestAgeMs === null ? [] : [each.oldestAgeMs]))
   return {
     segments: sum(waiting, (each) => each.count),
@@ -178,7 +186,12 @@ function bytesPerDay(receipts: readonly Receipt[], segments: readonly SegmentEnt
   return Math.round((keptBytes * Number(dayNs)) / Number(newestNs - fromNs))
 }
 
-function diskStatus(freeBytes: number, perDay: number | null): DiskStatus {
+async function diskStatus(store: ObjectStore, perDay: number | null): Promise<DiskStatus | null> {
+  const folder = store.fileOf('processed')
+  if (folder === undefined) return null
+  // The folder itself may not be there yet; the one it is made in is.
+  const disk = await statfs(dirname(folder))
+  const freeBytes = disk.bavail * disk.bsize
   const daysLeft = perDay === null || perDay === 0 ? null : Math.floor((freeBytes / perDay) * 10) / 10
   return { freeBytes, bytesPerDay: perDay, daysLeft }
 }

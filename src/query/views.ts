@@ -17,12 +17,14 @@ export type ColumnsOf = (table: TableName, numberType: NumberType) => readonly V
 /** What `mdv query` offers, in the order it is named to people. */
 export const viewNames: readonly string[] = [...tableNames, 'market_trades_unique', 'gaps', 'segments']
 
-/** `CREATE VIEW` statements for the four tables and the duplicate-free trades. */
-export function tableViewsSql(
-  receipts: readonly Receipt[],
-  columnsOf: ColumnsOf,
-  pathOf: (key: string) => string,
-): string[] {
+/** Where the file of a part is, by the key its receipt names; undefined: it is not to be read. */
+export type PathOf = (key: string) => string | undefined
+
+/**
+ * `CREATE VIEW` statements for the four tables and the duplicate-free trades. Their columns follow from all parts, those that are not to be
+ * read among them.
+ */
+export function tableViewsSql(receipts: readonly Receipt[], columnsOf: ColumnsOf, pathOf: PathOf): string[] {
   return [
     ...tableNames.map((table) => {
       const scans = scansOf(receipts, table, columnsOf, pathOf)
@@ -43,8 +45,12 @@ export function adoptedPaths(folder: AdoptedFolder): string[] {
 }
 
 /** Paths of all parts the views read, for the list of files SQL may open. */
-export function partPaths(receipts: readonly Receipt[], pathOf: (key: string) => string): string[] {
-  return receipts.flatMap((receipt) => receipt.parts.map((part) => pathOf(part.key)))
+export function partPaths(receipts: readonly Receipt[], pathOf: PathOf): string[] {
+  return receipts.flatMap((receipt) => pathsOf(receipt.parts, pathOf))
+}
+
+function pathsOf(parts: readonly ReceiptPart[], pathOf: PathOf): string[] {
+  return parts.flatMap((part) => pathOf(part.key) ?? [])
 }
 
 /**
@@ -64,18 +70,16 @@ function scansOf(
   receipts: readonly Receipt[],
   table: TableName,
   columnsOf: ColumnsOf,
-  pathOf: (key: string) => string,
+  pathOf: PathOf,
 ): string[] {
   const byType = partsByNumberType(receipts, table)
-  if (byType.size === 0) return [emptyScan(columnsOf(table, 'decimal'))]
-  const target: NumberType = byType.has('decimal') ? 'decimal' : 'double'
-  return [...byType].map(([numberType, parts]) =>
-    scan(
-      columnsOf(table, target),
-      columnsOf(table, numberType),
-      parts.map((part) => pathOf(part.key)),
-    ),
-  )
+  const target: NumberType = byType.has('decimal') || byType.size === 0 ? 'decimal' : 'double'
+  const columns = columnsOf(table, target)
+  const scans = [...byType].flatMap(([numberType, parts]) => {
+    const paths = pathsOf(parts, pathOf)
+    return paths.length === 0 ? [] : [scan(columns, columnsOf(table, numberType), paths)]
+  })
+  return scans.length === 0 ? [emptyScan(columns)] : scans
 }
 
 function partsByNumberType(receipts: readonly Receipt[], table: TableName): Map<NumberType, ReceiptPart[]> {

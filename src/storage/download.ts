@@ -1,6 +1,7 @@
 /** Objects as local files, for programs that open paths. */
 
-import { open, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { open, rm, type FileHandle } from 'node:fs/promises'
 import { forEachAtOnce } from '../core/at-once.ts'
 import { VaultError } from '../core/errors.ts'
 import type { ObjectStore } from './object-store.ts'
@@ -9,11 +10,94 @@ import type { ObjectStore } from './object-store.ts'
 const rangesAtOnce = 4
 export const rangeBytes = 8 * 1024 * 1024
 
-/** @throws {VaultError} `preflight` for a store whose objects are no files of this machine */
-export function fileOf(store: ObjectStore, key: string): string {
-  const path = store.fileOf(key)
-  if (path !== undefined) return path
-  throw new VaultError('preflight', `${store.location}/${key}: is not on this machine`, {
+/** An object whose bytes are known beforehand: what receipts say of a part. */
+export interface KnownObject {
+  readonly key: string
+  readonly sizeBytes: number
+  /** Lower-case hex. */
+  readonly sha256: string
+}
+
+/** How a fetch of several objects stands. */
+export interface FetchProgress {
+  readonly objects: number
+  /** Brought over the line so far, and what they weigh. */
+  readonly fetched: number
+  readonly fetchedBytes: number
+  readonly toFetchBytes: number
+  /** Were here already. */
+  readonly cached: number
+  readonly cachedBytes: number
+}
+
+/** Objects as files, for as long as it is not disposed of. */
+export interface LocalFiles extends AsyncDisposable {
+  /** Absolute path; undefined for keys that were not asked for. */
+  pathOf(key: string): string | undefined
+  readonly progress: FetchProgress
+}
+
+/**
+ * What is believed of copies from an earlier fetch. `size`: one of the right size is the object. `digest`: one of the right digest is.
+ * `nothing`: all are fetched as they are, none is kept, and who asks compares digests: for proofs.
+ */
+export type Trust = 'size' | 'digest' | 'nothing'
+
+export interface FetchOptions {
+  readonly trust: Trust
+  readonly onProgress: (progress: FetchProgress) => void
+}
+
+/** A store that keeps copies of its objects on this machine. */
+export interface FetchingStore extends ObjectStore {
+  /**
+   * @throws {VaultError} `unavailable` when an object is not there any more, `corrupt` when it is not of the size or digest known,
+   *   `preflight` when there is no room for all of them
+   */
+  fetch(objects: readonly KnownObject[], options: FetchOptions, signal: AbortSignal): Promise<LocalFiles>
+}
+
+/**
+ * Objects as local files: as they lie where their store has files, copies otherwise.
+ *
+ * @throws {VaultError} `preflight` for a store that has neither files nor copies; else as `fetch`
+ */
+export async function localFiles(
+  store: ObjectStore,
+  objects: readonly KnownObject[],
+  options: FetchOptions,
+  signal: AbortSignal,
+): Promise<LocalFiles> {
+  const own = new Map<string, string>()
+  for (const { key } of objects) {
+    const path = store.fileOf(key)
+    if (path !== undefined) own.set(key, path)
+  }
+  const far = objects.filter(({ key }) => !own.has(key))
+  if (far.length === 0) return inPlace(own)
+  if (!isFetching(store)) throw notHere(store, far[0]!.key)
+  const files = await store.fetch(far, options, signal)
+  return { ...files, pathOf: (key) => own.get(key) ?? files.pathOf(key) }
+}
+
+function isFetching(store: ObjectStore): store is FetchingStore {
+  return 'fetch' in store
+}
+
+function inPlace(paths: ReadonlyMap<string, string>): LocalFiles {
+  const progress = {
+    objects: paths.size,
+    fetched: 0,
+    fetchedBytes: 0,
+    toFetchBytes: 0,
+    cached: 0,
+    cachedBytes: 0,
+  }
+  return { pathOf: (key) => paths.get(key), progress, [Symbol.asyncDispose]: async () => undefined }
+}
+
+function notHere(store: ObjectStore, key: string): VaultError {
+  return new VaultError('preflight', `${store.location}/${key}: is not on this machine`, {
     remedy: 'fetch it first: mdv sync',
   })
 }
@@ -44,20 +128,34 @@ export async function download(
 ): Promise<void> {
   const info = await store.head(key)
   if (info === undefined) throw new VaultError('invalid', `${store.location}/${key}: there is no such object`)
-  const file = await open(path, 'w')
+  await downloadSized(store, info, path, signal)
+}
+
+/** Lower-case hex. */
+export async function fileSha256(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  const file = await open(path, 'r')
   try {
-    await forEachAtOnce(rangesOf(info.sizeBytes), rangesAtOnce, async ({ from, until }) => {
-      let at = from
-      for await (const chunk of store.read(key, from, until, signal)) {
-        for (let done = 0; done < chunk.length;)
-          done += (await file.write(chunk, done, chunk.length - done, at + done)).bytesWritten
-        at += chunk.length
-      }
+    for await (const chunk of file.createReadStream({ autoClose: false })) hash.update(chunk as Buffer)
+  } finally {
+    await file.close()
+  }
+  return hash.digest('hex')
+}
+
+/** The same for an object of known size, without asking for it. */
+export async function downloadSized(
+  store: ObjectStore,
+  { key, sizeBytes }: { readonly key: string; readonly sizeBytes: number },
+  path: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const file = await open(path, 'w', 0o600)
+  try {
+    await forEachAtOnce(rangesOf(sizeBytes), rangesAtOnce, async ({ from, until }) => {
+      const at = await copyRange(store, key, from, until, file, signal)
       if (at !== until)
-        throw new VaultError(
-          'unavailable',
-          `${store.location}/${key}: ended at byte ${at} of ${info.sizeBytes}`,
-        )
+        throw new VaultError('unavailable', `${store.location}/${key}: ended at byte ${at} of ${sizeBytes}`)
     })
   } catch (error) {
     await rm(path, { force: true })
@@ -65,6 +163,24 @@ export async function download(
   } finally {
     await file.close()
   }
+}
+
+/** @returns the byte after the last that came */
+async function copyRange(
+  store: ObjectStore,
+  key: string,
+  from: number,
+  until: number,
+  file: FileHandle,
+  signal: AbortSignal,
+): Promise<number> {
+  let at = from
+  for await (const chunk of store.read(key, from, until, signal)) {
+    for (let done = 0; done < chunk.length;)
+      done += (await file.write(chunk, done, chunk.length - done, at + done)).bytesWritten
+    at += chunk.length
+  }
+  return at
 }
 
 function rangesOf(sizeBytes: number): { readonly from: number; readonly until: number }[] {

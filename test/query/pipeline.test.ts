@@ -99,6 +99,7 @@ async function ask(sql: string): Promise<string> {
   const options = { memoryLimitMb: 512, scratchDir: join(folder, 'spill'), allowFiles: false }
   const sink = {
     note: () => undefined,
+    fetching: () => undefined,
     begin: async (names: readonly string[]) => {
       printer = makePrinter('ndjson', names, { rowsMax: 1, terminalColumns: null })
     },

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, test } from 'node:test'
 import { VaultError } from '../../src/core/errors.ts'
 import { makePrinter, type OutputFormat } from '../../src/query/output.ts'
 import { runQuery } from '../../src/query/run.ts'
-import type { LocalObjectStore } from '../../src/storage/object-store.ts'
+import type { LocalObjectStore, ObjectStore } from '../../src/storage/object-store.ts'
 import { adoptedFolderKey, type AdoptedFolder } from '../../src/table/adopted.ts'
 import { stagedPartKey } from '../../src/table/staged.ts'
 import { baseNs, SmallVault, type RowSpec } from './small-vault.ts'
@@ -23,7 +23,7 @@ async function ask(
   sql: string,
   format: OutputFormat = 'ndjson',
   allowFiles = false,
-  store: LocalObjectStore = vault.store,
+  store: ObjectStore = vault.reader,
 ): Promise<string> {
   let printed = ''
   let printer: ReturnType<typeof makePrinter> | undefined
@@ -35,6 +35,7 @@ async function ask(
     options,
     {
       note: (words) => void notes.push(words),
+      fetching: () => undefined,
       begin: async (names) => {
         printer = makePrinter(format, names, { rowsMax: 3, terminalColumns: null })
         printed += printer.begin()

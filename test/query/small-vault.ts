@@ -6,13 +6,16 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { DuckDBInstance } from '@duckdb/node-api'
+import { systemClock } from '../../src/cli/system-clock.ts'
 import { tableColumns } from '../../src/dataset/tables.ts'
 import type { LogEvent } from '../../src/segment/format.ts'
+import { CachedStore } from '../../src/storage/cache-store.ts'
 import { duckdb } from '../../src/storage/duckdb.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
 import { partitionPrefix, rawRejected, readySegmentKey, receiptKey } from '../../src/storage/keys.ts'
-import type { LocalObjectStore } from '../../src/storage/object-store.ts'
+import type { LocalObjectStore, ObjectStore } from '../../src/storage/object-store.ts'
 import type { NumberType, Receipt, ReceiptPart, TableName } from '../../src/table/receipt.ts'
+import { FarStore } from '../storage/far-store.ts'
 
 export const recorder = 'abcdefghij'
 export const baseNs = 1_764_770_400_000_000_000n
@@ -40,13 +43,19 @@ export interface JobSpec {
   readonly digits?: string
 }
 
+/** Whether readers see the vault as they would a bucket: no files, but copies in a cache. Set by a test file as its first act. */
+export const reading = { isFar: false }
+
 export class SmallVault {
   readonly store: LocalObjectStore
+  /** As readers see it. */
+  readonly reader: ObjectStore
   readonly baseDir: string
   readonly #instance: DuckDBInstance
 
   constructor(store: LocalObjectStore, baseDir: string, instance: DuckDBInstance) {
     this.store = store
+    this.reader = reading.isFar ? cached(new FarStore(store), `${baseDir}-cache`) : store
     this.baseDir = baseDir
     this.#instance = instance
   }
@@ -146,11 +155,17 @@ export class SmallVault {
   async remove(): Promise<void> {
     this.#instance.closeSync()
     await rm(this.baseDir, { recursive: true, force: true })
+    await rm(`${this.baseDir}-cache`, { recursive: true, force: true })
   }
 
   async sizeOf(key: string): Promise<number> {
     return (await stat(this.store.pathOf(key))).size
   }
+}
+
+/** A far store with copies in a folder. */
+export function cached(store: ObjectStore, dir: string, maxBytes = 1e9): CachedStore {
+  return new CachedStore(store, store.location, { dir, maxBytes, clock: systemClock, random: Math.random })
 }
 
 /** The bytes of a whole sealed segment of event lines. */

@@ -4,7 +4,7 @@ import type { Clock } from '../../src/core/clock.ts'
 import { countGapsToday } from '../../src/query/gaps-today.ts'
 import { readStatus } from '../../src/query/status.ts'
 import { thisProcess } from '../../src/storage/process-identity.ts'
-import { baseNs, SmallVault } from './small-vault.ts'
+import { baseNs, reading, SmallVault } from './small-vault.ts'
 
 let vault: SmallVault
 const signal = new AbortController().signal
@@ -26,7 +26,7 @@ const bid = (n: number) =>
   ({ table: 'level2', product: 'BTC-USD', n, values: { side: 'bid', price: '1', size: '1' } }) as const
 
 test('an empty vault has a status: nothing anywhere, nobody recording, disk free', async () => {
-  const { status } = await readStatus(vault.store, clock, 'coinbase', signal)
+  const { status } = await readStatus(vault.reader, null, clock, 'coinbase', signal)
   assert.deepEqual(
     status.stages.map((each) => [each.stage, each.count, each.sizeBytes]),
     [
@@ -39,8 +39,8 @@ test('an empty vault has a status: nothing anywhere, nobody recording, disk free
     ],
   )
   assert.equal(status.recorder.state, 'none')
-  assert.ok(status.disk.freeBytes > 0)
-  assert.equal(status.disk.daysLeft, null)
+  assert.ok(reading.isFar ? status.disk === null : status.disk!.freeBytes > 0)
+  assert.equal(status.disk?.daysLeft ?? null, null)
 })
 
 test('a sealed segment waiting is the backlog; one with a claim is being processed; one that a receipt covers is neither', async () => {
@@ -49,7 +49,7 @@ test('a sealed segment waiting is the backlog; one with a claim is being process
   await vault.write('raw/processing/coinbase/segment_20251203T14_00002_abcdefghij_2.1.claim.json', '{}')
   await vault.readySegment('segment_20251203T14_00003', 3, [{ clock_step: { step_ns: '1' } }])
   await vault.job({ label: 'segment_20251203T14_00003', firstN: 3, lastN: 3, rows: [bid(3)] })
-  const { status } = await readStatus(vault.store, clock, 'coinbase', signal)
+  const { status } = await readStatus(vault.reader, null, clock, 'coinbase', signal)
   const counts = Object.fromEntries(status.stages.map((each) => [each.stage, each.count]))
   assert.deepEqual(counts, { active: 0, ready: 1, processing: 1, rejected: 0, archive: 0, parts: 1 })
   assert.equal(status.backlog.segments, 2)
@@ -66,7 +66,7 @@ test('the last frame of each channel is read from the end of the growing segment
     'raw/active/coinbase/segment_20251203T14_00002.ndjson',
     header + line(4, 'l2_data') + line(5, 'ticker') + line(6, 'l2_data') + '{"n":7,"recv_',
   )
-  const { status } = await readStatus(vault.store, clock, 'coinbase', signal)
+  const { status } = await readStatus(vault.reader, null, clock, 'coinbase', signal)
   assert.deepEqual(
     status.lastFrames.map((last) => [last.of, last.name, last.timeNs]),
     [
@@ -80,7 +80,7 @@ test('the last frame of each channel is read from the end of the growing segment
 test('a foreign file in raw/ready is named as a problem and is no backlog', async () => {
   await vault.write('raw/ready/coinbase/holiday.jpg', 'not a segment\n')
   await vault.write('raw/ready/coinbase/segment_20251203T14_00009.ndjson', '')
-  const { status } = await readStatus(vault.store, clock, 'coinbase', signal)
+  const { status } = await readStatus(vault.reader, null, clock, 'coinbase', signal)
   assert.equal(status.backlog.segments, 0)
   assert.equal(status.problems.length, 2)
   assert.match(status.problems.join('\n'), /holiday\.jpg: its first line is not a segment header/)
@@ -101,8 +101,8 @@ test('gaps of today are counted by cause from that day only', async () => {
       event(3, '2025-12-04', gap('sequence', 5)),
     ],
   })
-  const { catalog } = await readStatus(vault.store, clock, 'coinbase', signal)
-  assert.deepEqual(await countGapsToday(vault.store, catalog, '2025-12-03', signal), {
+  const { catalog } = await readStatus(vault.reader, null, clock, 'coinbase', signal)
+  assert.deepEqual(await countGapsToday(vault.reader, catalog, '2025-12-03', signal), {
     date: '2025-12-03',
     gaps: 2,
     missing: 7n,
@@ -114,8 +114,11 @@ test('a recorder that holds its lease is recording; one whose process is gone ha
   const key = 'raw/active/coinbase/recorder.1.lease.json'
   const lease = { ...(await thisProcess()), purpose: 'mdv ingest', token: 't' }
   await vault.write(key, JSON.stringify({ lease }))
-  assert.equal((await readStatus(vault.store, clock, 'coinbase', signal)).status.recorder.state, 'recording')
+  assert.equal(
+    (await readStatus(vault.reader, null, clock, 'coinbase', signal)).status.recorder.state,
+    'recording',
+  )
   await vault.write(key, JSON.stringify({ lease: { ...lease, started: 'another start' } }))
-  const { recorder } = (await readStatus(vault.store, clock, 'coinbase', signal)).status
+  const { recorder } = (await readStatus(vault.reader, null, clock, 'coinbase', signal)).status
   assert.equal(recorder.state, lease.started === null ? 'recording' : 'died')
 })

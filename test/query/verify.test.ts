@@ -43,7 +43,7 @@ const rows: readonly RowSpec[] = [
 async function verify(): Promise<{ readonly findings: readonly Finding[]; readonly summary: VerifySummary }> {
   const findings: Finding[] = []
   const summary = await verifyVault(
-    vault.store,
+    vault.reader,
     'coinbase',
     {
       since: null,

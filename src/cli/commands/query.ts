@@ -6,10 +6,11 @@ import { constants, setPriority, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { VaultError, systemCode } from '../../core/errors.ts'
+import { progressWords } from '../../query/fetch-words.ts'
 import type { OutputFormat, RowPrinter } from '../../query/output.ts'
 import type { RowSink } from '../../query/run.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
-import { openVault } from '../open-vault.ts'
+import { openForReading } from '../open-reading.ts'
 
 const formats: readonly OutputFormat[] = ['table', 'json', 'ndjson', 'csv', 'markdown']
 
@@ -40,7 +41,7 @@ export const command: Command = {
     const rowsMax = positiveInteger(context.options['limitRows'], '--limit-rows')
     const sql = context.args[0] === '-' ? await text(process.stdin) : (context.args[0] ?? '')
     giveWay()
-    const store = await openVault(context, config.storage, 'read')
+    const store = await openForReading(context, config.storage)
     const scratchDir = join(await store.scratch('query'), randomBytes(6).toString('hex'))
     const { runQuery } = await import('../../query/run.ts')
     const { makePrinter } = await import('../../query/output.ts')
@@ -76,8 +77,12 @@ function printingSink(context: CommandContext, make: (names: readonly string[]) 
   const print = async (words: string): Promise<void> => {
     if (words !== '') await context.output.out(words)
   }
+  const clearLine = context.output.isTerminal ? '\r\u001b[K' : ''
   return {
-    note: (words) => context.output.err(`${words}\n`),
+    note: (words) => context.output.err(`${clearLine}${words}\n`),
+    fetching: (progress) => {
+      if (context.output.isTerminal) context.output.err(`\r\u001b[K${progressWords(progress)}`)
+    },
     async begin(names) {
       printer = make(names)
       await print(printer.begin())

@@ -8,7 +8,7 @@ import { formatRfc3339Ns } from '../../core/time.ts'
 import { readCatalog } from '../../query/catalog.ts'
 import { toJson } from '../../query/json.ts'
 import { reportSegment, type SegmentReport } from '../../query/segment-report.ts'
-import { segmentFacts, type SegmentEntry } from '../../query/segments.ts'
+import { readSegmentBytes, segmentFacts, type SegmentEntry } from '../../query/segments.ts'
 import type { RecoveredSegment } from '../../segment/recovery.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import type { LocalObjectStore, ObjectStore } from '../../storage/object-store.ts'
@@ -16,7 +16,7 @@ import { coinbase } from '../../venue/coinbase.ts'
 import type { FrameScan } from '../../venue/venue.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { recordingFolder, type StorageConfig } from '../config.ts'
-import { openVault } from '../open-vault.ts'
+import { openForReading } from '../open-reading.ts'
 
 const venue = coinbase.name
 
@@ -40,7 +40,7 @@ export const command: Command = {
   async run(context): Promise<ExitCode> {
     const config = await context.config()
     const what = context.args[0] ?? ''
-    if (what === 'ls') return list(context, await openVault(context, config.storage, 'read'))
+    if (what === 'ls') return list(context, await openForReading(context, config.storage))
     if (what === 'show') return show(context, config.storage)
     if (what === 'recover') return recover(context, await openLocalStore(recordingFolder(config)))
     throw new VaultError('usage', `mdv segments ${what}: no such command`, {
@@ -104,7 +104,7 @@ async function show(context: CommandContext, storage: StorageConfig): Promise<Ex
         path: wanted,
         bytes: createReadStream(wanted, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>,
       }
-    : await inVault(context, await openVault(context, storage, 'read'), wanted)
+    : await inVault(context, await openForReading(context, storage), wanted)
   const report = await reportSegment(path, bytes, context.signal)
   await context.output.out(context.json ? toJson(report, 2) : reportText(path, report))
   const { badLines, headerProblem, sealProblem } = report.scan
@@ -138,7 +138,7 @@ async function inVault(
       },
     )
   const path = store.fileOf(entry.rawKey) ?? `${store.location}/${entry.rawKey}`
-  return { path, bytes: store.read(entry.rawKey, 0, Number.MAX_SAFE_INTEGER, context.signal) }
+  return { path, bytes: readSegmentBytes(store, entry.rawKey, context.signal) }
 }
 
 async function recover(context: CommandContext, store: LocalObjectStore): Promise<ExitCode> {

@@ -1,12 +1,19 @@
 /** `mdv status`: each stage, the recorder, what came last, what is missing today, how long the disk lasts. */
 
+import { stat } from 'node:fs/promises'
 import { formatBytes } from '../../core/bytes.ts'
+import { systemCode } from '../../core/errors.ts'
 import { formatRfc3339Ns, utcDate } from '../../core/time.ts'
 import type { GapsToday } from '../../query/gaps-today.ts'
-import { readStatus, type Status } from '../../query/status.ts'
+import { readStatus, type DiskStatus, type Status, type WaitingStatus } from '../../query/status.ts'
 import { toJson } from '../../query/json.ts'
+import { requestsOf } from '../../storage/cache-store.ts'
+import { openLocalStore } from '../../storage/local.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { requestKinds, type RequestCounts } from '../../storage/s3/requests.ts'
 import type { Command, ExitCode } from '../command.ts'
-import { openVault } from '../open-vault.ts'
+import { recordingFolder, type Config } from '../config.ts'
+import { openForReading } from '../open-reading.ts'
 
 export const command: Command = {
   name: 'status',
@@ -20,11 +27,15 @@ export const command: Command = {
 
   async run(context): Promise<ExitCode> {
     const config = await context.config()
-    const store = await openVault(context, config.storage, 'read')
-    const { status, catalog } = await readStatus(store, context.clock, 'coinbase', context.signal)
+    const store = await openForReading(context, config.storage)
+    const spool = await openSpool(config)
+    const { status, catalog } = await readStatus(store, spool, context.clock, 'coinbase', context.signal)
     const gaps = context.options['gaps'] === false ? null : await gapsToday()
+    const requests = requestsOf(store)
     await context.output.out(
-      context.json ? toJson({ ...status, gapsToday: gaps }, 2) : statusText(status, gaps),
+      context.json
+        ? toJson({ ...status, gapsToday: gaps, requests }, 2)
+        : statusText(status, gaps) + requestsText(requests),
     )
     return 0
 
@@ -33,6 +44,30 @@ export const command: Command = {
       return countGapsToday(store, catalog, utcDate(context.clock.nowNs()), context.signal)
     }
   },
+}
+
+/** Where a recorder of this machine keeps what is not in the bucket yet; null where it records into the vault itself, or there is none. */
+async function openSpool(config: Config): Promise<ObjectStore | null> {
+  const folder = recordingFolder(config)
+  if (config.storage.ingestion.backend === 'local' || !(await isFolder(folder))) return null
+  return openLocalStore(folder)
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory()
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error
+    return false
+  }
+}
+
+/** What the bucket was asked by this command. */
+function requestsText(requests: RequestCounts | null): string {
+  if (requests === null) return ''
+  const counts = requestKinds.filter((kind) => requests[kind] > 0).map((kind) => `${kind} ${requests[kind]}`)
+  const retries = requests.retries === 0 ? '' : `, ${requests.retries} of them again`
+  return `requests   ${counts.join(' · ')}${retries}, ${formatBytes(requests.bytesDown)} down\n`
 }
 
 function statusText(status: Status, gaps: GapsToday | null): string {
@@ -56,9 +91,10 @@ function statusText(status: Status, gaps: GapsToday | null): string {
       .map(([table, rows]) => `${table} ${rows}`)
       .join(' · ')}`,
     `lines      ${status.lines.total} converted, ${status.lines.rejected} rejected`,
-    `backlog    ${backlogText(status)}`,
+    `backlog    ${waitingText(status.backlog)}`,
+    ...(status.spool === null ? [] : [`spool      ${waitingText(status.spool)}`]),
     `gaps today ${gapsText(status, gaps)}`,
-    `disk       ${diskText(status)}`,
+    ...(status.disk === null ? [] : [`disk       ${diskText(status.disk)}`]),
     ...status.problems.map((problem) => `problem    ${problem}`),
   ]
   return lines.join('\n') + '\n'
@@ -76,8 +112,7 @@ function lastFrameLines(status: Status): string[] {
   })
 }
 
-function backlogText(status: Status): string {
-  const { segments, sizeBytes, oldestAgeMs } = status.backlog
+function waitingText({ segments, sizeBytes, oldestAgeMs }: WaitingStatus): string {
   if (segments === 0) return 'none'
   return `${segments} segments, ${formatBytes(sizeBytes)}, oldest ${ageText(oldestAgeMs)} old`
 }
@@ -93,8 +128,7 @@ function gapsText(status: Status, gaps: GapsToday | null): string {
   return `${gaps.gaps}${frames}${waiting}${missing}`
 }
 
-function diskText(status: Status): string {
-  const { freeBytes, bytesPerDay, daysLeft } = status.disk
+function diskText({ freeBytes, bytesPerDay, daysLeft }: DiskStatus): string {
   if (bytesPerDay === null) return `${formatBytes(freeBytes)} free; too little recorded to say for how long`
   return `${formatBytes(freeBytes)} free; at ${formatBytes(bytesPerDay)} a day ${daysLeft} days`
 }

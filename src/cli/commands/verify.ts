@@ -7,7 +7,7 @@ import type { Finding } from '../../query/verify/finding.ts'
 import type { RebuildCheck, VerifySummary } from '../../query/verify/verify.ts'
 import { toJson } from '../../query/json.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
-import { openVault } from '../open-vault.ts'
+import { openForReading } from '../open-reading.ts'
 
 export const command: Command = {
   name: 'verify',
@@ -24,7 +24,7 @@ export const command: Command = {
   async run(context): Promise<ExitCode> {
     const config = await context.config()
     const since = sinceOf(context)
-    const store = await openVault(context, config.storage, 'read')
+    const store = await openForReading(context, config.storage)
     const { verifyVault } = await import('../../query/verify/verify.ts')
     const findings: Finding[] = []
     const summary = await verifyVault(

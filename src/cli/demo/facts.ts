@@ -77,6 +77,7 @@ async function ask(
   const all: Row[] = []
   const sink = {
     note: () => undefined,
+    fetching: () => undefined,
     begin: async (names: readonly string[]) => begin(names),
     rows: async (rows: readonly Row[]) => all.push(...rows) > 0,
   }

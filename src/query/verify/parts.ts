@@ -1,33 +1,72 @@
-/** Parts against their receipts: there, of the size and digest that were committed. */
+/** Parts against their receipts: there, of the size and digest that were committed; and as files, for what looks into them. */
 
-import { createHash } from 'node:crypto'
-import type { ObjectStore } from '../../storage/object-store.ts'
+import { forEachAtOnce } from '../../core/at-once.ts'
+import { fileSha256, localFiles, type KnownObject } from '../../storage/download.ts'
 import { receiptKey } from '../../storage/keys.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
 import type { Receipt, ReceiptPart } from '../../table/receipt.ts'
 import { partLocation } from '../../table/staged.ts'
 import { error, reconvertRemedy, type Finding } from './finding.ts'
 
+/** Files of parts, by the key their receipt names. */
+export type PartPaths = ReadonlyMap<string, string>
+
+export interface CheckedParts extends AsyncDisposable {
+  readonly findings: readonly Finding[]
+  /** Of all parts, where there are no findings. */
+  readonly paths: PartPaths
+}
+
+/** Answers are waited for side by side; digests, which take the processor, one after another. */
+const looksAtOnce = 8
+
 /**
  * Every part of one receipt, read whole.
  *
- * @returns findings; `superseded` when a later generation took the receipt's place meanwhile
+ * @returns `superseded` when a later generation took the receipt's place meanwhile
  */
 export async function checkParts(
   store: ObjectStore,
   receipt: Receipt,
   hasRaw: boolean,
   signal: AbortSignal,
-): Promise<Finding[] | 'superseded'> {
-  const findings: Finding[] = []
-  for (const part of receipt.parts) {
-    const wrong = await checkPart(store, receipt, part, signal)
-    if (wrong === null) continue
-    const isSuperseded =
-      (await store.head(receiptKey(receipt.venue, receipt.job, receipt.generation + 1))) !== undefined
-    if (isSuperseded) return 'superseded'
-    findings.push(error(wrong.kind, part.key, wrong.message, reconvertRemedy(hasRaw)))
+): Promise<CheckedParts | 'superseded'> {
+  const faults = new Map<ReceiptPart, PartFault>()
+  const found = new Map<ReceiptPart, KnownObject>()
+  await forEachAtOnce(receipt.parts, looksAtOnce, async (part) => {
+    const object = await findPart(store, receipt, part)
+    if ('kind' in object) faults.set(part, object)
+    else found.set(part, object)
+  })
+  const options = { trust: 'nothing', onProgress: () => undefined } as const
+  const files = await localFiles(store, [...found.values()], options, signal)
+  const close = files[Symbol.asyncDispose]
+  const paths = new Map<string, string>()
+  try {
+    for (const [part, object] of found) {
+      signal.throwIfAborted()
+      const path = files.pathOf(object.key)!
+      const fault = await checkBytes(part, path)
+      if (fault === null) paths.set(part.key, path)
+      else faults.set(part, fault)
+    }
+    if (faults.size === 0) return { findings: [], paths, [Symbol.asyncDispose]: close }
+    if (await isSuperseded(store, receipt)) {
+      await close()
+      return 'superseded'
+    }
+  } catch (thrown) {
+    await close()
+    throw thrown
   }
-  return findings
+  const findings = [...faults].map(([part, { kind, message }]) =>
+    error(kind, part.key, message, reconvertRemedy(hasRaw)),
+  )
+  return { findings, paths, [Symbol.asyncDispose]: close }
+}
+
+async function isSuperseded(store: ObjectStore, { venue, job, generation }: Receipt): Promise<boolean> {
+  return (await store.head(receiptKey(venue, job, generation + 1))) !== undefined
 }
 
 interface PartFault {
@@ -35,12 +74,11 @@ interface PartFault {
   readonly message: string
 }
 
-async function checkPart(
+async function findPart(
   store: ObjectStore,
   receipt: Receipt,
   part: ReceiptPart,
-  signal: AbortSignal,
-): Promise<PartFault | null> {
+): Promise<PartFault | KnownObject> {
   const key = await partLocation(store, receipt, part)
   const object = key === undefined ? undefined : await store.head(key)
   if (object === undefined)
@@ -50,9 +88,11 @@ async function checkPart(
       kind: 'part_damaged',
       message: `has ${object.sizeBytes} bytes, its receipt says ${part.size_bytes}`,
     }
-  const hash = createHash('sha256')
-  for await (const chunk of store.read(object.key, 0, part.size_bytes, signal)) hash.update(chunk)
-  const sha256 = hash.digest('hex')
+  return { key: object.key, sizeBytes: object.sizeBytes, sha256: part.sha256 }
+}
+
+async function checkBytes(part: ReceiptPart, path: string): Promise<PartFault | null> {
+  const sha256 = await fileSha256(path)
   if (sha256 === part.sha256) return null
   return {
     kind: 'part_damaged',

@@ -12,12 +12,11 @@ import type { Line } from '../../segment/format.ts'
 import { readSegmentChunks } from '../../segment/read.ts'
 import { duckdb } from '../../storage/duckdb.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
-import { fileOf } from '../../storage/download.ts'
 import type { Receipt, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
-import { partLocation } from '../../table/staged.ts'
 import { error, type Finding } from './finding.ts'
 import { isEqualJson } from './json-equal.ts'
+import type { PartPaths } from './parts.ts'
 import { unpacked } from '../raw-bytes.ts'
 import type { SegmentEntry } from '../segments.ts'
 import { sqlText } from '../views.ts'
@@ -28,6 +27,7 @@ const differingMax = 5
 export async function rebuildCheck(
   store: ObjectStore,
   receipt: Receipt,
+  paths: PartPaths,
   raw: SegmentEntry,
   signal: AbortSignal,
 ): Promise<{ readonly frames: number; readonly findings: readonly Finding[] }> {
@@ -39,7 +39,7 @@ export async function rebuildCheck(
       // A connection has one open result at a time.
       const connection = await instance.connect()
       connections.push(connection)
-      streams.push(await openStream(store, receipt, table, connection))
+      streams.push(openStream(receipt, paths, table, connection))
     }
     const key = raw.rawKey!
     const bytes = unpacked(key, store.read(key, 0, raw.sizeBytes, signal), signal)
@@ -151,20 +151,19 @@ class RowStream {
   }
 }
 
-async function openStream(
-  store: ObjectStore,
+function openStream(
   receipt: Receipt,
+  paths: PartPaths,
   table: TableName,
   connection: DuckDBConnection,
-): Promise<RowStream> {
+): RowStream {
   const parts = receipt.parts.filter((part) => part.table === table)
   if (parts.length === 0) return new RowStream(table, null)
-  const paths: string[] = []
-  for (const part of parts) paths.push(fileOf(store, (await partLocation(store, receipt, part)) ?? part.key))
+  const files = parts.map((part) => sqlText(paths.get(part.key)!))
   const columns = tableColumns(table, receipt.number_type)
   const list = columns.map((column) => `${asText(column.name, column.type)} AS "${column.name}"`)
   const sql = `SELECT product_id, ${list.join(', ')}
-    FROM read_parquet([${paths.map(sqlText).join(', ')}], hive_partitioning = true, hive_types = {'product_id': VARCHAR, 'date': VARCHAR}) AS part
+    FROM read_parquet([${files.join(', ')}], hive_partitioning = true, hive_types = {'product_id': VARCHAR, 'date': VARCHAR}) AS part
     ORDER BY part.n`
   return new RowStream(
     table,

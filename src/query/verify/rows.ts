@@ -2,12 +2,10 @@
 
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { duckdb } from '../../storage/duckdb.ts'
-import type { ObjectStore } from '../../storage/object-store.ts'
-import { fileOf } from '../../storage/download.ts'
 import type { Receipt, ReceiptPart, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
-import { partLocation } from '../../table/staged.ts'
 import { error, type Finding } from './finding.ts'
+import type { PartPaths } from './parts.ts'
 import type { RejectedLines } from './rejects.ts'
 import { sqlText } from '../views.ts'
 
@@ -15,23 +13,21 @@ const askForHelp = 'keep the vault as it is and report this: conversion should n
 
 /** One connection for all jobs. `close` frees it. */
 export class RowChecker {
-  readonly #store: ObjectStore
   readonly #instance: DuckDBInstance
   readonly #connection: DuckDBConnection
-  readonly #paths = new Map<string, string>()
+  #paths: PartPaths = new Map()
 
-  constructor(store: ObjectStore, instance: DuckDBInstance, connection: DuckDBConnection) {
-    this.#store = store
+  constructor(instance: DuckDBInstance, connection: DuckDBConnection) {
     this.#instance = instance
     this.#connection = connection
   }
 
-  static async open(store: ObjectStore, memoryLimitMb: number, scratchDir: string): Promise<RowChecker> {
+  static async open(memoryLimitMb: number, scratchDir: string): Promise<RowChecker> {
     const instance = await duckdb.DuckDBInstance.create(':memory:')
     const connection = await instance.connect()
     await connection.run(`SET memory_limit = '${memoryLimitMb}MB'`)
     await connection.run(`SET temp_directory = ${sqlText(scratchDir)}`)
-    return new RowChecker(store, instance, connection)
+    return new RowChecker(instance, connection)
   }
 
   [Symbol.dispose](): void {
@@ -39,22 +35,13 @@ export class RowChecker {
     this.#instance.closeSync()
   }
 
-  /** @param receipt its parts are known to be whole */
-  async check(receipt: Receipt, rejects: RejectedLines): Promise<Finding[]> {
-    await this.#locate(receipt)
+  /** @param paths of its parts, which are known to be whole */
+  async check(receipt: Receipt, paths: PartPaths, rejects: RejectedLines): Promise<Finding[]> {
+    this.#paths = paths
     const tables = tableNames.filter((table) => receipt.parts.some((part) => part.table === table))
     const findings: Finding[] = []
     for (const table of tables) findings.push(...(await this.#checkTable(receipt, table)))
     return [...findings, ...(await this.#checkLines(receipt, tables, rejects))]
-  }
-
-  /** A part of a later generation may still wait beside the tables. */
-  async #locate(receipt: Receipt): Promise<void> {
-    this.#paths.clear()
-    for (const part of receipt.parts) {
-      const key = (await partLocation(this.#store, receipt, part)) ?? part.key
-      this.#paths.set(part.key, fileOf(this.#store, key))
-    }
   }
 
   async #rows(sql: string): Promise<bigint[][]> {

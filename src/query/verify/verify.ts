@@ -8,7 +8,7 @@ import type { Receipt } from '../../table/receipt.ts'
 import { isVanishedPart } from '../engine.ts'
 import type { Finding } from './finding.ts'
 import { joinSegments, listRaw, type SegmentEntry } from '../segments.ts'
-import { checkParts } from './parts.ts'
+import { checkParts, type PartPaths } from './parts.ts'
 import { checkRawSegment, checkRawChain, type RawFacts } from './raw.ts'
 import { checkAdopted, checkReceipts } from './receipts.ts'
 import { readRejects } from './rejects.ts'
@@ -28,6 +28,7 @@ export interface VerifyOptions {
 export type RebuildCheck = (
   store: ObjectStore,
   receipt: Receipt,
+  paths: PartPaths,
   raw: SegmentEntry,
   signal: AbortSignal,
 ) => Promise<{ readonly frames: number; readonly findings: readonly Finding[] }>
@@ -109,48 +110,62 @@ async function verifyReceipts(
   const archived = new Map(
     segments.filter((entry) => entry.rawKey !== null).map((entry) => [entry.receipt?.job, entry]),
   )
-  using checker = await RowChecker.open(
-    store,
-    options.memoryLimitMb,
-    join(await store.scratch('verify'), 'spill'),
-  )
+  const spill = join(await store.scratch('verify'), 'spill')
+  using checker = await RowChecker.open(options.memoryLimitMb, spill)
   let framesRebuilt = 0
   for (const [i, receipt] of receipts.entries()) {
     signal.throwIfAborted()
     options.onProgress(i, receipts.length, `job ${receipt.job}`)
-    const rawEntry = archived.get(receipt.job)
-    const hasRaw = rawEntry !== undefined
-    const findings = await verifyReceipt(store, receipt, hasRaw, checker, signal)
-    await tally.add(findings)
-    if (options.rebuild === null || rawEntry === undefined || findings.length > 0) continue
-    const rebuilt = await options.rebuild(store, receipt, rawEntry, signal)
-    framesRebuilt += rebuilt.frames
-    await tally.add(rebuilt.findings)
+    const raw = archived.get(receipt.job)
+    const checked = await verifyReceipt(store, receipt, raw, checker, options, signal)
+    framesRebuilt += checked.frames
+    await tally.add(checked.findings)
   }
   return framesRebuilt
 }
 
-/** @returns nothing for a receipt that a later generation replaced while it was looked at */
+interface CheckedReceipt {
+  readonly findings: readonly Finding[]
+  readonly frames: number
+}
+
+/** @returns nothing found for a receipt that a later generation replaced while it was looked at */
 async function verifyReceipt(
   store: ObjectStore,
   receipt: Receipt,
-  hasRaw: boolean,
+  raw: SegmentEntry | undefined,
   checker: RowChecker,
+  options: VerifyOptions,
   signal: AbortSignal,
-): Promise<Finding[]> {
+): Promise<CheckedReceipt> {
   for (let isLast = false; ; isLast = true) {
-    const damaged = await checkParts(store, receipt, hasRaw, signal)
-    if (damaged === 'superseded') return []
-    const { rejects, findings } = await readRejects(store, receipt)
-    // Rows of damaged parts are not counted: what is wrong with them is already said.
-    if (damaged.length > 0) return [...damaged, ...findings]
     try {
-      return [...findings, ...(await checker.check(receipt, rejects))]
+      return await verifyOnce(store, receipt, raw, checker, options, signal)
     } catch (error) {
-      // A part that took its place, or was replaced, between the two looks: look again.
+      // A part that took its place, or was replaced, between two looks: look again.
       if (isLast || !isVanishedPart(error)) throw error
     }
   }
+}
+
+async function verifyOnce(
+  store: ObjectStore,
+  receipt: Receipt,
+  raw: SegmentEntry | undefined,
+  checker: RowChecker,
+  options: VerifyOptions,
+  signal: AbortSignal,
+): Promise<CheckedReceipt> {
+  const parts = await checkParts(store, receipt, raw !== undefined, signal)
+  if (parts === 'superseded') return { findings: [], frames: 0 }
+  await using checked = parts
+  const { rejects, findings } = await readRejects(store, receipt)
+  // Rows of damaged parts are not counted: what is wrong with them is already said.
+  if (checked.findings.length > 0) return { findings: [...checked.findings, ...findings], frames: 0 }
+  const accounted = [...findings, ...(await checker.check(receipt, checked.paths, rejects))]
+  if (options.rebuild === null || raw === undefined || accounted.length > 0)
+    return { findings: accounted, frames: 0 }
+  return options.rebuild(store, receipt, checked.paths, raw, signal)
 }
 
 function isSince(entry: SegmentEntry, since: string | null): boolean {

@@ -1,0 +1,179 @@
+/**
+ * Which committed parts a question can need. DuckDB parses the question and evaluates what it asks of product, date and time over the facts
+ * that receipts hold of each part, by its own rules; what could be read in another way is not left out.
+ */
+
+import type { DuckDBConnection } from '@duckdb/node-api'
+import type { ReceiptPart, TableName } from '../../table/receipt.ts'
+import { tableNames } from '../../table/receipt.ts'
+import type { Catalog } from '../catalog.ts'
+import { sqlText } from '../views.ts'
+import { columnsIn, functionsIn, isNode, tableReads, type Node, type TableRead } from './sql-tree.ts'
+import { timeBound } from './time-bound.ts'
+
+/** One way in which a question reads a table; `where` over the columns of `part`. */
+interface PartFilter {
+  readonly table: TableName
+  readonly where: readonly Node[]
+}
+
+/**
+ * Where it answers, a transaction is left open: what `now()` is here, it is when the question runs on this connection.
+ *
+ * @returns parts in the order of the receipts
+ */
+export async function neededParts(
+  connection: DuckDBConnection,
+  catalog: Catalog,
+  sql: string,
+): Promise<ReceiptPart[]> {
+  const parts = catalog.receipts.flatMap((receipt) => receipt.parts)
+  if (parts.length === 0) return parts
+  await connection.run('BEGIN TRANSACTION')
+  try {
+    const filters = await partFilters(connection, sql)
+    if (filters !== null) return await partsFor(connection, parts, filters)
+  } catch {
+    // What the question asks fails on some product or date: whether it does so in the question too is not for us to say.
+  }
+  await connection.run('ROLLBACK')
+  return parts
+}
+
+async function partsFor(
+  connection: DuckDBConnection,
+  parts: readonly ReceiptPart[],
+  filters: readonly PartFilter[],
+): Promise<ReceiptPart[]> {
+  const isNarrowed = filters.some((filter) => filter.where.length > 0)
+  if (isNarrowed) await loadFacts(connection, parts)
+  const needed = new Set<ReceiptPart>()
+  for (const { table, where } of filters) {
+    const isFound = where.length === 0 ? () => true : await matching(connection, where)
+    parts.forEach((part, i) => {
+      if (part.table === table && isFound(i)) needed.add(part)
+    })
+  }
+  if (isNarrowed) await connection.run('DROP VIEW part; DROP TABLE part_fact')
+  return parts.filter((part) => needed.has(part))
+}
+
+async function partFilters(connection: DuckDBConnection, sql: string): Promise<PartFilter[] | null> {
+  // Names handed over as values are in no tree.
+  if (/query|serialized/i.test(sql) || sql.includes(mark)) return null
+  const tree = await parsed(connection, sql)
+  const reads = tree === null ? null : tableReads(tree)
+  if (reads === null) return null
+  const isSteady = await steadyFunctions(connection)
+  return reads.flatMap((read) => filterOf(read, isSteady) ?? [])
+}
+
+/** Digits that a double cannot hold are marked, so that they go back as they came. */
+const mark = '\u0001'
+
+async function parsed(connection: DuckDBConnection, sql: string): Promise<Node | null> {
+  const text = await oneText(
+    connection,
+    `SELECT json_serialize_sql(${sqlText(sql)}::VARCHAR, skip_default := false, skip_null := false)`,
+  )
+  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (token) =>
+    /^-?\d{16,}$/.test(token) ? `"\\u0001${token}"` : token,
+  )
+  const tree: unknown = JSON.parse(marked)
+  return isNode(tree) && tree['error'] === false ? tree : null
+}
+
+async function unparsed(connection: DuckDBConnection, where: readonly Node[]): Promise<string> {
+  const template = (await parsed(connection, 'SELECT i FROM part WHERE true')) as {
+    readonly statements: readonly { readonly node: Node }[]
+  }
+  const statement = template.statements[0]!
+  const condition =
+    where.length === 1
+      ? where[0]
+      : { class: 'CONJUNCTION', type: 'CONJUNCTION_AND', alias: '', query_location: 0, children: where }
+  const node = { ...statement.node, where_clause: condition }
+  const text = JSON.stringify({ error: false, statements: [{ ...statement, node }] })
+  const whole = text.replace(/"\\u0001(-?\d+)"/g, '$1')
+  return oneText(connection, `SELECT json_deserialize_sql(${sqlText(whole)}::JSON)`)
+}
+
+/** Functions whose value follows from their arguments alone, and those that give the time at which the transaction began. */
+async function steadyFunctions(connection: DuckDBConnection): Promise<(name: string) => boolean> {
+  const reader = await connection.runAndReadAll(
+    `SELECT lower(function_name) FROM duckdb_functions() GROUP BY 1
+     HAVING bool_and(coalesce(function_type = 'scalar' AND stability = 'CONSISTENT', false))`,
+  )
+  const names = new Set(reader.getRows().map(([name]) => String(name)))
+  const clocks = new Set(['now', 'current_date', 'today', 'get_current_timestamp', 'transaction_timestamp'])
+  return (name) => names.has(name) || clocks.has(name)
+}
+
+function filterOf(read: TableRead, isSteady: (name: string) => boolean): PartFilter | null {
+  const conditions = (read.conditions ?? []).filter((each) => [...functionsIn(each)].every(isSteady))
+  const table = tableNames.find((name) => name === read.name)
+  if (table !== undefined)
+    return { table, where: conditions.map(partCondition).filter((each) => each !== null) }
+  // Which of a trade's rows is the one is decided among all of its product.
+  if (read.name === 'market_trades_unique')
+    return { table: 'market_trades', where: conditions.filter((each) => isOver(each, ['product_id'])) }
+  // Gaps are told by events, which have no product.
+  if (read.name === 'gaps') return { table: 'other', where: [isWithoutProduct] }
+  return null
+}
+
+const isWithoutProduct: Node = {
+  class: 'OPERATOR',
+  type: 'OPERATOR_NOT',
+  alias: '',
+  query_location: 0,
+  children: [
+    { class: 'COLUMN_REF', type: 'COLUMN_REF', alias: '', query_location: 0, column_names: ['has_product'] },
+  ],
+}
+
+/** What must hold of a part for one of its rows to fulfil a condition; null: nothing is known. */
+function partCondition(condition: Node): Node | null {
+  return isOver(condition, ['product_id', 'date']) ? condition : timeBound(condition)
+}
+
+function isOver(condition: Node, columns: readonly string[]): boolean {
+  const named = columnsIn(condition)
+  return named.size > 0 && [...named].every((name) => columns.includes(name))
+}
+
+/** Times to the microsecond are widened by one: theirs are cut, not rounded. */
+const factsSql = [
+  `CREATE TEMP TABLE part_fact (i INTEGER, has_product BOOLEAN, product_id VARCHAR, "date" VARCHAR, min_ns BIGINT, max_ns BIGINT)`,
+  `CREATE TEMP VIEW part AS SELECT *, make_timestamptz(min_ns // 1000 - 1) AS min_time,
+    make_timestamptz(max_ns // 1000 + 1) AS max_time FROM part_fact`,
+]
+
+async function loadFacts(connection: DuckDBConnection, parts: readonly ReceiptPart[]): Promise<void> {
+  for (const sql of factsSql) await connection.run(sql)
+  const appender = await connection.createAppender('part_fact', 'main', 'temp')
+  parts.forEach((part, i) => {
+    appender.appendInteger(i)
+    appender.appendBoolean(part.product_id !== null)
+    appender.appendVarchar(part.product_id ?? '_none')
+    appender.appendVarchar(part.date)
+    appender.appendBigInt(BigInt(part.min_time_ns))
+    appender.appendBigInt(BigInt(part.max_time_ns))
+    appender.endRow()
+  })
+  appender.closeSync()
+}
+
+async function matching(
+  connection: DuckDBConnection,
+  where: readonly Node[],
+): Promise<(index: number) => boolean> {
+  const reader = await connection.runAndReadAll(await unparsed(connection, where))
+  const found = new Set(reader.getRows().map(([i]) => Number(i)))
+  return (index) => found.has(index)
+}
+
+async function oneText(connection: DuckDBConnection, sql: string): Promise<string> {
+  const reader = await connection.runAndReadAll(sql)
+  return String(reader.getRows()[0]![0])
+}

@@ -1,0 +1,6 @@
+/** The status once more, of a vault that has no files on this machine: every test of status.test.ts over a store as a bucket is one. */
+
+import { reading } from './small-vault.ts'
+
+reading.isFar = true
+await import('./status.test.ts')
