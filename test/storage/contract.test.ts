@@ -9,6 +9,7 @@ import { realDisk } from '../../src/storage/disk.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
 import { listAll, type ObjectStore } from '../../src/storage/object-store.ts'
 import { MemoryStore } from './memory-store.ts'
+import { failOften, openOn, startServer } from './s3/bucket.ts'
 
 const never = new AbortController().signal
 
@@ -28,6 +29,19 @@ const stores: Readonly<Record<string, (t: TestContext) => Promise<ObjectStore>>>
   local: async (t) => openLocalStore(await folder(t)),
   'local without links': async (t) => openLocalStore(await folder(t), withoutLinks),
   memory: () => Promise.resolve(new MemoryStore()),
+  s3: async (t) => openOn(t, await startServer(t), 'shared'),
+  's3, one request in twenty failing': async (t) => {
+    const seed = Date.now() % 1_000_000
+    t.diagnostic(`seed ${seed}`)
+    const server = await startServer(t, { seed })
+    failOften(server)
+    return openOn(t, server, 'shared')
+  },
+  's3 that ignores conditions, for one writer': async (t) => {
+    const server = await startServer(t)
+    server.ignoresConditions = true
+    return openOn(t, server, 'single-writer')
+  },
 }
 
 for (const [name, open] of Object.entries(stores)) {

@@ -92,7 +92,7 @@ const transientSystemCodes = new Set([
 
 /** Whether the same request may succeed a moment later. */
 export function isTransient({ code, status }: S3Failure): boolean {
-  if (transientCodes.has(code) || transientSystemCodes.has(code) || /^HPE_/.test(code)) return true
+  if (transientCodes.has(code) || transientSystemCodes.has(code) || code.startsWith('HPE_')) return true
   // 501: this server never will.
   return status !== undefined && (status === 429 || status === 408 || (status >= 500 && status !== 501))
 }

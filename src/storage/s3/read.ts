@@ -141,7 +141,7 @@ export function totalOf(answer: GetObjectCommandOutput): number {
 async function* gathered(stream: Readable): AsyncGenerator<Buffer> {
   let parts: Buffer[] = []
   let sizeBytes = 0
-  let broken: unknown
+  let broken: Error | undefined
   try {
     for await (const part of stream as AsyncIterable<Buffer>) {
       parts.push(part)
@@ -152,7 +152,7 @@ async function* gathered(stream: Readable): AsyncGenerator<Buffer> {
       sizeBytes = 0
     }
   } catch (error) {
-    broken = error
+    broken = error instanceof Error ? error : new DamagedAnswer(String(error))
   }
   if (sizeBytes > 0) yield Buffer.concat(parts)
   if (broken !== undefined) throw broken
