@@ -18,11 +18,15 @@ export async function* listObjects(
 ): AsyncGenerator<readonly ObjectInfo[]> {
   const collected: ObjectInfo[] = []
   for await (const page of pages(connection, connection.full(prefix), signal)) {
-    const infos = page.filter(({ key }) => !key.endsWith('/') && !key.startsWith('.mdv/'))
+    const infos = page.filter(({ key }) => isOurs(key))
     if (collected.length > 0 || infos.some(({ key }) => /[\ud800-\uffff]/.test(key))) collected.push(...infos)
     else if (infos.length > 0) yield infos
   }
   if (collected.length > 0) yield collected.sort((a, b) => (a.key < b.key ? -1 : 1))
+}
+
+function isOurs(key: string): boolean {
+  return key !== '' && !key.endsWith('/') && !key.startsWith('.mdv/')
 }
 
 async function* pages(

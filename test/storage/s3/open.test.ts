@@ -1,0 +1,103 @@
+/** Opening: region, rights, and servers that only pretend. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { openS3Store } from '../../../src/storage/s3/open.ts'
+import { namedRegion } from '../../../src/storage/s3/settings.ts'
+import { testAccount } from '../s3-server/server.ts'
+import { failOften, openOn, settingsFor, startServer, testDeps } from './bucket.ts'
+
+test('the region is the one named, by configuration before environment, else the one the bucket tells', async (t) => {
+  const server = await startServer(t, { region: 'eu-north-1' })
+  const settings = await settingsFor(t, server)
+  const env = { AWS_REGION: '', AWS_DEFAULT_REGION: 'b' }
+  assert.equal(namedRegion({ ...settings, region: 'a' }, env), 'a')
+  assert.equal(namedRegion(settings, { ...env, AWS_REGION: 'c' }), 'c')
+  assert.equal(namedRegion(settings, env), 'b')
+  assert.equal(namedRegion(settings, {}), null)
+  const store = await openOn(t, server)
+  assert.equal(store.region, 'eu-north-1')
+  assert.equal(store.location, 's3://vault/some/where')
+  await assert.rejects(openS3Store({ ...settings, region: 'us-west-2' }, 'read', testDeps), {
+    kind: 'preflight',
+    message: /the bucket is not in us-west-2/,
+    remedy: /eu-north-1/,
+  })
+})
+
+test('a server that honours conditions is opened for many, and nothing of the probe is left', async (t) => {
+  const server = await startServer(t)
+  const store = await openOn(t, server, 'shared')
+  assert.deepEqual(await store.probeConditions(), { verdict: 'shared', ifMatch: 'both' })
+  assert.deepEqual(server.buckets.get('vault')!.objects.names(), [])
+  assert.deepEqual(store.notes, [])
+})
+
+test('the probe does not take lost answers for faults of the server', async (t) => {
+  const server = await startServer(t, { seed: 5 })
+  const store = await openOn(t, server)
+  failOften(server, 0.3)
+  for (let i = 0; i < 10; i++) {
+    const probed = await store.probeConditions().catch((error: { kind: string }) => error.kind)
+    if (probed !== 'unavailable') assert.equal((probed as { verdict: string }).verdict, 'shared')
+  }
+})
+
+test('a server that ignores conditions is refused for many, by the check it failed, and offered to one', async (t) => {
+  const server = await startServer(t)
+  server.ignoresConditions = true
+  const settings = await settingsFor(t, server)
+  await assert.rejects(openS3Store(settings, 'shared', testDeps), {
+    kind: 'preflight',
+    message: /a second create with If-None-Match:\* was answered 200 instead of 412/,
+    remedy: /single_writer/,
+  })
+  const store = await openOn(t, server, 'single-writer')
+  assert.match(store.notes[0]!, /only this one process may write/)
+  assert.equal(await store.putIfAbsent('x', Buffer.from('1')), 'created')
+  assert.equal(await store.putIfAbsent('x', Buffer.from('2')), 'exists')
+})
+
+test('opened for reading, nothing is written and no right to write is needed', async (t) => {
+  const server = await startServer(t)
+  server.denied.add('PutObject').add('DeleteObject')
+  const store = await openOn(t, server, 'read')
+  assert.equal(server.counts.get('PutObject'), undefined)
+  assert.equal(await store.get('x'), undefined)
+  await assert.rejects(openS3Store(await settingsFor(t, server), 'shared', testDeps), {
+    kind: 'preflight',
+    message: /access is denied/,
+  })
+})
+
+const wrong = {
+  'an unknown key': { settings: { accessKeyId: 'AKIAOTHER' }, message: /access key id is not known/ },
+  'a wrong secret': { settings: { secretAccessKey: 'not-it' }, message: /secret key does not belong/ },
+  'an expired token': { settings: { sessionToken: 'old' }, message: /session token has expired/ },
+} as const
+
+for (const [name, { settings, message }] of Object.entries(wrong))
+  test(`${name} is told at opening, without the secret`, async (t) => {
+    const server = await startServer(t)
+    server.expiredToken = 'old'
+    const credentials = { ...testAccount, sessionToken: null, ...settings }
+    await assert.rejects(
+      openS3Store(await settingsFor(t, server, { credentials }), 'read', testDeps),
+      (error: Error & { kind: string }) => {
+        assert.equal(error.kind, 'preflight')
+        assert.match(error.message, message)
+        assert.ok(!JSON.stringify([error, String(error.cause)]).includes(credentials.secretAccessKey))
+        return true
+      },
+    )
+  })
+
+test('a clock that is off, a bucket that is not there and a bad name are told at opening', async (t) => {
+  const server = await startServer(t)
+  const open = async (bucket: string) =>
+    openS3Store(await settingsFor(t, server, { bucket }), 'read', testDeps)
+  await assert.rejects(open('none'), { kind: 'preflight', message: /there is no bucket none/ })
+  await assert.rejects(open('A_b'), { kind: 'preflight', message: /is not a name for a bucket/ })
+  server.clockOffsetMs = 20 * 60 * 1000
+  await assert.rejects(open('vault'), { kind: 'preflight', message: /clock is more than 15 minutes off/ })
+})
