@@ -189,11 +189,18 @@ export class S3Store implements ObjectStore {
     return this.#connection.explained(key, () => downloadObject(this.#connection, key, path, signal), signal)
   }
 
-  /** Uploads under this prefix begun before `startedBeforeMs` (epoch milliseconds, the server's clock) and never finished. */
-  async staleUploads(startedBeforeMs: number, signal: AbortSignal): Promise<UnfinishedUpload[]> {
+  /**
+   * Uploads of keys that start with `prefix`, begun before `startedBeforeMs` (epoch milliseconds, the server's clock) and never finished.
+   * MinIO tells of them only for a whole key, and removes them itself after a day.
+   */
+  async staleUploads(
+    prefix: string,
+    startedBeforeMs: number,
+    signal: AbortSignal,
+  ): Promise<UnfinishedUpload[]> {
     return this.#connection.explained(
-      '',
-      () => unfinishedUploads(this.#connection, startedBeforeMs, signal),
+      prefix,
+      () => unfinishedUploads(this.#connection, this.#connection.full(prefix), startedBeforeMs, signal),
       signal,
     )
   }

@@ -16,15 +16,19 @@ export interface UnfinishedUpload {
 
 type Marker = Pick<ListMultipartUploadsCommandInput, 'KeyMarker' | 'UploadIdMarker'>
 
-/** Every upload under the vault's prefix that was begun before `startedBeforeMs` (epoch milliseconds). */
+/**
+ * Every upload of a key that starts with `fullPrefix` and was begun before `startedBeforeMs` (epoch milliseconds), as far as the server
+ * tells: MinIO does only for a whole key, and removes uploads itself after a day.
+ */
 export async function unfinishedUploads(
   connection: S3Connection,
+  fullPrefix: string,
   startedBeforeMs: number,
   signal: AbortSignal,
 ): Promise<UnfinishedUpload[]> {
   const found: UnfinishedUpload[] = []
   for (let marker: Marker | undefined = {}; marker !== undefined;) {
-    const answer = await page(connection, marker, signal)
+    const answer = await page(connection, fullPrefix, marker, signal)
     const decode = answer.EncodingType === 'url' ? urlDecoded : (key: string) => key
     for (const upload of answer.Uploads ?? []) {
       const startedMs = upload.Initiated?.getTime() ?? 0
@@ -38,6 +42,7 @@ export async function unfinishedUploads(
 
 function page(
   connection: S3Connection,
+  fullPrefix: string,
   marker: Marker,
   signal: AbortSignal,
 ): Promise<ListMultipartUploadsCommandOutput> {
@@ -47,7 +52,7 @@ function page(
       client.send(
         new sdk.ListMultipartUploadsCommand({
           Bucket: connection.bucket,
-          Prefix: connection.keyPrefix,
+          Prefix: fullPrefix,
           EncodingType: 'url',
           ...marker,
         }),

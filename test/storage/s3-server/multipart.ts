@@ -90,9 +90,9 @@ function listedParts(request: S3Request, upload: StoredUpload, bucket: Bucket): 
     etag: textOf(part, 'ETag')!,
   }))
   if (listed.length === 0) throw new S3Error(400, 'MalformedXML', 'The XML you provided was not well-formed')
+  if (listed.some(({ number }, i) => i > 0 && number <= listed[i - 1]!.number))
+    throw new S3Error(400, 'InvalidPartOrder', 'The list of parts was not in ascending order.')
   return listed.map(({ number, etag }, i) => {
-    if (i > 0 && number <= listed[i - 1]!.number)
-      throw new S3Error(400, 'InvalidPartOrder', 'The list of parts was not in ascending order.')
     const part = bucket.parts.get(partName(upload, number))
     if (part === undefined || part.etag.replaceAll('"', '') !== etag.replaceAll('"', ''))
       throw new S3Error(400, 'InvalidPart', 'One or more of the specified parts could not be found.')

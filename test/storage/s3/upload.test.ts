@@ -63,7 +63,7 @@ test('uploads nobody finished are found over pages by age and prefix, and remove
   for (let i = 0; i < 5; i++)
     uploads.set(`u${i}`, { id: `u${i}`, key: `some/where/k${i}`, startedMs: i * 1000, headers: {} })
   uploads.set('foreign', { id: 'foreign', key: 'elsewhere', startedMs: 0, headers: {} })
-  const stale = await store.staleUploads(4000, never)
+  const stale = await store.staleUploads('', 4000, never)
   assert.deepEqual(
     stale.map(({ uploadId }) => uploadId),
     ['u0', 'u1', 'u2', 'u3'],
