@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { narrowCatalog, readCatalog, type Catalog } from '../../src/query/catalog.ts'
 import { makeViews, runSql, startEngine } from '../../src/query/engine.ts'
 import { neededParts } from '../../src/query/prune/needed-parts.ts'

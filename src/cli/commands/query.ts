@@ -9,7 +9,9 @@ import { VaultError, systemCode } from '../../core/errors.ts'
 import { progressWords } from '../../query/fetch-words.ts'
 import type { OutputFormat, RowPrinter } from '../../query/output.ts'
 import type { RowSink } from '../../query/run.ts'
+import { snippet, snippetKinds } from '../../query/snippet.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
+import type { Config } from '../config.ts'
 import { openForReading } from '../open-reading.ts'
 
 const formats: readonly OutputFormat[] = ['table', 'json', 'ndjson', 'csv', 'markdown']
@@ -22,12 +24,16 @@ export const command: Command = {
 
   configure(parser) {
     parser
-      .argument('<sql>', 'one or more statements; - reads them from standard input')
+      .argument('[sql]', 'one or more statements; - reads them from standard input')
       .option('--output <format>', `${formats.join(', ')} (default: table)`)
       .option('--limit-rows <n>', 'rows a table shows; other formats print all', '200')
       .option(
         '--memory-limit-mb <n>',
         'memory DuckDB may use (default: a quarter of the machine, at most 4096)',
+      )
+      .option(
+        '--snippet <program>',
+        `instead: code that reads this vault's Parquet from ${snippetKinds.join(', ')}`,
       )
       .option(
         '--allow-files',
@@ -37,6 +43,7 @@ export const command: Command = {
 
   async run(context): Promise<ExitCode> {
     const config = await context.config()
+    if (context.options['snippet'] !== undefined) return printSnippet(context, config)
     const format = formatOf(context)
     const rowsMax = positiveInteger(context.options['limitRows'], '--limit-rows')
     const sql = context.args[0] === '-' ? await text(process.stdin) : (context.args[0] ?? '')
@@ -66,6 +73,18 @@ export const command: Command = {
     }
     return 0
   },
+}
+
+async function printSnippet(context: CommandContext, { storage, etl }: Config): Promise<ExitCode> {
+  const given = String(context.options['snippet'])
+  const kind = snippetKinds.find((each) => each === given)
+  if (kind === undefined)
+    throw new VaultError('usage', `--snippet ${given}: not a program mdv writes code for`, {
+      remedy: `one of ${snippetKinds.join(', ')}`,
+    })
+  const region = context.env['AWS_REGION'] ?? context.env['AWS_DEFAULT_REGION'] ?? null
+  await context.output.out(snippet(kind, storage.processed, region, 'coinbase', etl.number_type))
+  return 0
 }
 
 interface PrintingSink extends RowSink {
