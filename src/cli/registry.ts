@@ -63,6 +63,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/compact.ts')).command,
   },
   {
+    name: 'sync',
+    summary: 'copy a vault between folders and buckets, resumable, consistent at every moment',
+    load: async () => (await import('./commands/sync.ts')).command,
+  },
+  {
     name: 'cost',
     summary: "estimate a month's bill in a bucket, from measured rates or assumed ones",
     load: async () => (await import('./commands/cost.ts')).command,

@@ -4,13 +4,11 @@
  */
 
 import { forEachAtOnce } from '../core/at-once.ts'
-import { messageOf } from '../core/errors.ts'
 import { bindingKey, parseReceiptKey, receiptsPrefix } from '../storage/keys.ts'
 import type { ObjectInfo } from '../storage/object-store.ts'
 import type { Receipt } from '../table/receipt.ts'
 import { isMerge, parseReceipt } from '../table/receipts.ts'
 import { isStagedFirst, stagedPartKey } from '../table/staged.ts'
-import { classifyKey } from './key-class.ts'
 import { forEachOf, streamOf } from './flow.ts'
 import type { Round } from './round.ts'
 
@@ -71,22 +69,17 @@ async function compareReceipts(round: Round, venue: string): Promise<Ledger> {
 /** @returns false: not yet, some of its parts are nowhere */
 async function copyOne(round: Round, ledger: Ledger, one: Missing): Promise<boolean> {
   const { key } = one.info
-  let receipt: Receipt
   try {
     const body = await round.source.store.get(key)
     if (body === undefined) return true
-    receipt = parseReceipt(key, body)
+    const receipt = parseReceipt(key, body)
+    const lacking = await bringData(round, receipt)
+    if (lacking === 'nowhere') return false
+    if (lacking !== undefined) round.problem('held_back', key, lacking)
+    else if (await round.copy(one.info)) arrived(ledger, one, receipt)
   } catch (error) {
-    round.problem('held_back', key, messageOf(error))
-    return true
+    round.failed(key, error)
   }
-  const lacking = await bringData(round, receipt)
-  if (lacking === 'nowhere') return false
-  if (lacking !== undefined) {
-    round.problem('held_back', key, lacking)
-    return true
-  }
-  if (await round.copy(one.info)) arrived(ledger, one, receipt)
   return true
 }
 
@@ -97,8 +90,7 @@ function arrived(ledger: Ledger, { job, generation }: Missing, receipt: Receipt)
 
 /** @returns undefined: all is there; `nowhere`: a part that neither has; otherwise why not */
 async function bringData(round: Round, receipt: Receipt): Promise<string | 'nowhere' | undefined> {
-  for (const key of keptBeside(receipt))
-    if (round.isSelected(key) && ['data', 'record'].includes(classifyKey(key))) await round.bring(key)
+  for (const key of keptBeside(receipt)) if (round.isSelected(key)) await round.bring(key)
   let lacking: string | undefined
   await forEachAtOnce(receipt.parts, looksAtOnce, async ({ key, size_bytes: sizeBytes }) => {
     if (lacking !== undefined) return

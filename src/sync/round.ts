@@ -44,6 +44,7 @@ export class Round {
   readonly #options: SyncOptions
   readonly #report: SyncReport
   readonly #seen = new SeenKeys(seenMax)
+  readonly #copying = new Map<string, Promise<boolean>>()
   readonly #digests = new Map<string, Promise<ReadonlyMap<string, string>>>()
 
   constructor(
@@ -107,8 +108,22 @@ export class Round {
     else if (target !== undefined) await this.#compareBytes(key)
   }
 
-  /** @returns whether it is at the target now (in a dry run: would be) */
+  /** Once, however many ask for it at the same time. @returns whether it is at the target now (in a dry run: would be) */
   async copy(info: ObjectInfo): Promise<boolean> {
+    const { key } = info
+    if (this.#seen.has(key)) return true
+    let copying = this.#copying.get(key)
+    if (copying !== undefined) return copying
+    copying = this.#copyNow(info)
+    this.#copying.set(key, copying)
+    try {
+      return await copying
+    } finally {
+      this.#copying.delete(key)
+    }
+  }
+
+  async #copyNow(info: ObjectInfo): Promise<boolean> {
     const { key, sizeBytes } = info
     if (this.#options.isDryRun) {
       this.#copied('would_copy', key, sizeBytes)
@@ -122,14 +137,17 @@ export class Round {
       else this.problem('conflict', key, outcome.detail)
       return outcome.kind === 'copied' || outcome.kind === 'exists'
     } catch (error) {
-      this.#failed(key, error)
+      this.failed(key, error)
       return false
     }
   }
 
   /** Sees to it that an object which a record names is at the target. @param sizeBytes what it has to have, where that is known */
   async bring(key: string, sizeBytes?: number): Promise<Brought> {
-    if (this.#seen.has(key)) return 'there'
+    const copying = this.#copying.get(key)
+    if (this.#seen.has(key) || (await copying) === true) return 'there'
+    // Names in a receipt are somebody's text.
+    if (!['data', 'record'].includes(classifyKey(key))) return 'is not a name of data'
     const there = await this.target.store.head(key)
     if (there !== undefined) {
       if (sizeBytes !== undefined && there.sizeBytes !== sizeBytes)
@@ -139,7 +157,7 @@ export class Round {
     }
     const ours = await this.source.store.head(key)
     if (ours === undefined) return 'nowhere'
-    if (!this.isSelected(key) || !['data', 'record'].includes(classifyKey(key))) return 'is not selected'
+    if (!this.isSelected(key)) return 'is not selected'
     if (sizeBytes !== undefined && ours.sizeBytes !== sizeBytes)
       return `${ours.sizeBytes} bytes at the source, ${sizeBytes} in the receipt`
     this.found(ours)
@@ -151,6 +169,13 @@ export class Round {
   problem(kind: Problem, key: string, detail: string): void {
     this.tally[tallyOf[kind]]++
     this.#report.event({ kind, key, detail })
+  }
+
+  /** One object's failure is counted and the others go on. @throws what would fail for each of them */
+  failed(key: string, error: unknown): void {
+    if (!(error instanceof VaultError)) throw error
+    if (!['unavailable', 'invalid', 'corrupt'].includes(error.kind)) throw error
+    this.problem('failed', key, messageOf(error))
   }
 
   async remove({ key, sizeBytes }: ObjectInfo): Promise<void> {
@@ -188,13 +213,6 @@ export class Round {
     this.#seen.add(key)
   }
 
-  /** One object's failure is counted and the others go on; what will fail for each of them ends the round. */
-  #failed(key: string, error: unknown): void {
-    if (!(error instanceof VaultError)) throw error
-    if (!['unavailable', 'invalid', 'corrupt'].includes(error.kind)) throw error
-    this.problem('failed', key, messageOf(error))
-  }
-
   async #compareBytes(key: string): Promise<void> {
     try {
       const theirs = await sha256Of(this.target.store, key)
@@ -208,7 +226,7 @@ export class Round {
     } catch (error) {
       // Gone from one of the two since it was listed: nothing to compare any more.
       if (error instanceof VaultError && error.kind === 'invalid') this.tally.vanished++
-      else this.#failed(key, error)
+      else this.failed(key, error)
     }
   }
 

@@ -8,7 +8,7 @@ import { classifyKey, venueOf } from './key-class.ts'
 import { copyReceipts } from './receipts-last.ts'
 import { copyRecords } from './records.ts'
 import { removeExtra } from './removal.ts'
-import type { SyncReport, Tally } from './report.ts'
+import type { SyncEvent, SyncReport, Tally } from './report.ts'
 import { Round, type SyncOptions } from './round.ts'
 import { LazyScratch } from './scratch.ts'
 import type { TransferDeps } from './transfer.ts'
@@ -17,6 +17,8 @@ export type SyncDeps = Omit<TransferDeps, 'scratch'>
 
 /** Found before they are copied: some 20 MB of keys. */
 const aheadMax = 50_000
+/** Said one by one; the rest is only counted. */
+const problemsMax = 1000
 
 /**
  * Copies what the target lacks. A kill at any step leaves a target whose receipts name only what is there; the next run does the rest.
@@ -86,4 +88,61 @@ async function isToBeCopied(round: Round, pair: Pair): Promise<boolean> {
   if (peek !== undefined && peek !== 'gone' && peek.seal !== null) return round.settle(pair)
   if (target === undefined) round.tally.active++
   return false
+}
+
+/** A live source moves on while it is copied; what then was missing is there at the next look. */
+const roundsMax = 3
+
+/**
+ * Rounds until nothing had vanished or was held back. Counts of what was done add up; problems are those of the last round.
+ *
+ * @param tally filled while it runs
+ */
+export async function syncUntilStill(
+  deps: SyncDeps,
+  options: SyncOptions,
+  report: SyncReport,
+  tally: Tally,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let round = 1; ; round++) {
+    const problems = new HeldProblems(report)
+    beginAgain(tally)
+    try {
+      await syncOnce(deps, options, problems, tally, signal)
+    } catch (error) {
+      problems.tell()
+      throw error
+    }
+    const isStill =
+      tally.vanished + tally.heldBack === 0 && (tally.deletionsLeft === 0 || tally.deleted === 0)
+    if (isStill || options.isDryRun || round === roundsMax) return problems.tell()
+  }
+}
+
+function beginAgain(tally: Tally): void {
+  tally.skipped = tally.unselected = tally.vanished = tally.active = 0
+  tally.conflicts = tally.failed = tally.heldBack = tally.kept = tally.deletionsLeft = 0
+  tally.found = tally.copied
+  tally.foundBytes = tally.copiedBytes
+  tally.isListed = false
+}
+
+/** Problems are told when they are there to stay. */
+class HeldProblems implements SyncReport {
+  readonly #report: SyncReport
+  readonly #held: SyncEvent[] = []
+
+  constructor(report: SyncReport) {
+    this.#report = report
+  }
+
+  event(event: SyncEvent): void {
+    if (!('detail' in event)) this.#report.event(event)
+    else if (this.#held.length < problemsMax) this.#held.push(event)
+  }
+
+  tell(): void {
+    for (const event of this.#held) this.#report.event(event)
+  }
 }

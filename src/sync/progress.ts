@@ -1,0 +1,75 @@
+/** How far a sync is, in words. Pure. */
+
+import { formatBytes } from '../core/bytes.ts'
+import type { Tally } from './report.ts'
+
+/** `1,204 of 5,310 · 1.2 GB of 8.0 GB · 84.1 MB/s · 1m 21s left`; before the listings have come to their end, without what they tell. */
+export function progressWords(tally: Tally, seconds: number): string {
+  const { copied, copiedBytes, found, foundBytes, isListed, skipped } = tally
+  const bytesPerSecond = seconds > 0 ? copiedBytes / seconds : 0
+  const words = isListed
+    ? [`${count(copied)} of ${count(found)}`, `${formatBytes(copiedBytes)} of ${formatBytes(foundBytes)}`]
+    : [`${count(copied)} copied`, formatBytes(copiedBytes), `${count(skipped)} there already, still listing`]
+  words.push(`${formatBytes(Math.round(bytesPerSecond))}/s`)
+  if (isListed && bytesPerSecond > 0 && foundBytes > copiedBytes)
+    words.push(`${duration((foundBytes - copiedBytes) / bytesPerSecond)} left`)
+  return words.join(' · ')
+}
+
+/** One line of what was done; problems only where there are some. */
+export function summaryWords(tally: Tally, seconds: number, isDryRun: boolean): string {
+  const would = isDryRun ? 'would be ' : ''
+  const words = [
+    `${would}copied: ${count(tally.copied)}, ${formatBytes(tally.copiedBytes)}`,
+    `there already: ${count(tally.skipped)}`,
+  ]
+  if (tally.deleted > 0)
+    words.push(`${would}deleted: ${count(tally.deleted)}, ${formatBytes(tally.deletedBytes)}`)
+  const others: readonly (readonly [words: string, n: number])[] = [
+    ['CONFLICTS', tally.conflicts],
+    ['FAILED', tally.failed],
+    ['receipts held back', tally.heldBack],
+    ['kept', tally.kept],
+    ['not deleted yet', tally.deletionsLeft],
+    ['growing segments left', tally.active],
+  ]
+  for (const [name, n] of others) if (n > 0) words.push(`${name}: ${count(n)}`)
+  const rate = seconds > 0 ? Math.round(tally.copiedBytes / seconds) : 0
+  if (!isDryRun) words.push(`${duration(seconds)}, ${formatBytes(rate)}/s`)
+  return words.join(' · ')
+}
+
+/** For machines. */
+export function summaryJson(tally: Tally, seconds: number, isDryRun: boolean) {
+  return {
+    dry_run: isDryRun,
+    copied: tally.copied,
+    bytes: tally.copiedBytes,
+    skipped: tally.skipped,
+    unselected: tally.unselected,
+    conflicts: tally.conflicts,
+    failed: tally.failed,
+    held_back: tally.heldBack,
+    vanished: tally.vanished,
+    active: tally.active,
+    deleted: tally.deleted,
+    deleted_bytes: tally.deletedBytes,
+    kept: tally.kept,
+    deletions_left: tally.deletionsLeft,
+    seconds: Math.round(seconds * 1000) / 1000,
+    bytes_per_second: seconds > 0 ? Math.round(tally.copiedBytes / seconds) : 0,
+  }
+}
+
+function count(n: number): string {
+  return n.toLocaleString('en-US')
+}
+
+/** `42s`, `3m 05s`, `2h 10m`. */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds)
+  if (whole < 60) return `${whole < 10 ? Math.round(seconds * 10) / 10 : whole}s`
+  const two = (n: number): string => String(n).padStart(2, '0')
+  if (whole < 3600) return `${Math.floor(whole / 60)}m ${two(whole % 60)}s`
+  return `${Math.floor(whole / 3600)}h ${two(Math.floor((whole % 3600) / 60))}m`
+}
