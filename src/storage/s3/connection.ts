@@ -6,6 +6,7 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { backoffMs } from '../../core/backoff.ts'
 import { VaultError } from '../../core/errors.ts'
+import { either } from './abort.ts'
 import { explainS3, type S3Context } from './explain.ts'
 import { isTransient, readFailure } from './failure.ts'
 import { RequestCounter, type RequestKind } from './requests.ts'
@@ -75,7 +76,8 @@ export class S3Connection {
   }
 
   /**
-   * One request, attempted until it succeeds or there is no more sense in it.
+   * One request, attempted until it succeeds or there is no more sense in it. `signal` stops it until it returns; a body that is read
+   * later is for the caller to stop.
    *
    * @throws what the last attempt threw, or why it was aborted; `explained` makes sentences of it
    */
@@ -84,7 +86,19 @@ export class S3Connection {
     attempt: (attempt: Attempt) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
-    const stop = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal])
+    const linked = either(signal ?? this.closing, this.closing)
+    try {
+      return await this.#attempts(kind, attempt, linked.signal)
+    } finally {
+      linked.release()
+    }
+  }
+
+  async #attempts<T>(
+    kind: RequestKind,
+    attempt: (attempt: Attempt) => Promise<T>,
+    stop: AbortSignal,
+  ): Promise<T> {
     const startMs = this.clock.monotonicMs()
     for (let number = 0; ; number++) {
       stop.throwIfAborted()
@@ -122,6 +136,11 @@ export class S3Connection {
 
   explain(error: unknown, key: string, signal?: AbortSignal): unknown {
     return signal?.aborted === true ? signal.reason : explainS3(error, this.context(key))
+  }
+
+  /** Aborted when the store is closed. */
+  get closing(): AbortSignal {
+    return this.#closing.signal
   }
 
   /** Aborts what is under way and lets go of the sockets. */

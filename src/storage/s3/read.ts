@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import { VaultError } from '../../core/errors.ts'
+import { callOnAbort } from './abort.ts'
 import type { S3Connection } from './connection.ts'
 import { sha256Name } from './content.ts'
 import { DamagedAnswer, isAbsent, isConditionFailed, readFailure } from './failure.ts'
@@ -76,6 +77,7 @@ export async function* readRange(
     }
     identity ??= { etag: answer.ETag, sizeBytes: totalOf(answer) }
     const startedAt = at
+    const release = callOnAbort([signal, connection.closing], (reason) => body.destroy(reason as Error))
     try {
       for await (const chunk of gathered(body)) {
         connection.counter.countDown(chunk.length)
@@ -85,9 +87,12 @@ export async function* readRange(
       if (at < Math.min(until, identity.sizeBytes)) throw new DamagedAnswer('fewer bytes than announced')
     } catch (error) {
       failures = at > startedAt ? 0 : failures + 1
-      if (signal.aborted) throw signal.reason
+      signal.throwIfAborted()
+      connection.closing.throwIfAborted()
       if (!connection.mayTryAgain(error, failures + 1)) throw connection.explain(error, key, signal)
       await connection.pause(failures, signal)
+    } finally {
+      release()
     }
   }
 }

@@ -71,6 +71,38 @@ test('an aborted read throws why, also between two answers', async (t) => {
   await assert.rejects(first, { message: 'asked to stop' })
 })
 
+test('an abort or the end of the store stops a read in the middle of its bytes', async (t) => {
+  const server = await startServer(t)
+  const store = await openOn(t, server)
+  await store.putIfAbsent('x', Buffer.alloc(20_000_000))
+  const stop = new AbortController()
+  const readUntil = async (end: () => void) => {
+    for await (const _ of store.read('x', 0, 20_000_000, stop.signal)) end()
+  }
+  await assert.rejects(
+    readUntil(() => stop.abort(new Error('asked to stop'))),
+    { message: 'asked to stop' },
+  )
+  const other = await openOn(t, server)
+  const reading = (async () => {
+    for await (const _ of other.read('x', 0, 20_000_000, never)) other.close()
+  })()
+  await assert.rejects(reading, { kind: 'closed' })
+})
+
+test('a hundred requests at once are no warning', async (t) => {
+  const server = await startServer(t)
+  const store = await openOn(t, server)
+  const warnings: Error[] = []
+  const remember = (warning: Error) => warnings.push(warning)
+  process.on('warning', remember)
+  t.after(() => process.off('warning', remember))
+  await Promise.all(Array.from({ length: 100 }, (_, i) => store.putIfAbsent(`x${i}`, Buffer.from('x'))))
+  await Promise.all(Array.from({ length: 100 }, (_, i) => store.read(`x${i}`, 0, 1, never).next()))
+  await new Promise(setImmediate)
+  assert.deepEqual(warnings, [])
+})
+
 test('a silent server is given up after its time, attempt by attempt', async (t) => {
   const server = await startServer(t)
   const store = await openOn(t, server, 'read', {}, { timeouts: { connectMs: 1000, idleMs: 30 } })
