@@ -5,43 +5,73 @@
  * What the source throws is thrown once the items before it are taken.
  */
 export async function* lookAhead<T>(items: AsyncIterable<T>, itemsMax: number): AsyncGenerator<T> {
-  const waiting: T[] = []
-  let from = 0
-  let ended: { readonly error: unknown } | 'well' | undefined
-  let isLeft = false
-  let wakeReader = (): void => undefined
-  let wakeFinder = (): void => undefined
-  const find = async (): Promise<void> => {
-    try {
-      for await (const item of items) {
-        waiting.push(item)
-        wakeReader()
-        while (waiting.length - from >= itemsMax && !isLeft)
-          await new Promise<void>((resolve) => (wakeFinder = resolve))
-        if (isLeft) break
-      }
-      ended = 'well'
-    } catch (error) {
-      ended = { error }
-    }
-    wakeReader()
-  }
-  const finding = find()
+  const queue = new Queue<T>(itemsMax)
+  const filling = queue.fill(items)
   try {
     for (;;) {
-      if (from < waiting.length) {
-        const item = waiting[from++]!
-        if (from >= 1024) (waiting.splice(0, from), (from = 0))
-        wakeFinder()
-        yield item
-      } else if (ended === undefined) await new Promise<void>((resolve) => (wakeReader = resolve))
-      else if (ended === 'well') return
-      else throw ended.error
+      const item = await queue.take()
+      if (item === undefined) return
+      yield item.value
     }
   } finally {
-    isLeft = true
-    wakeFinder()
-    await finding
+    queue.leave()
+    await filling
+  }
+}
+
+class Queue<T> {
+  readonly #itemsMax: number
+  #items: T[] = []
+  #taken = 0
+  #ended: { readonly error: unknown } | 'well' | undefined
+  #isLeft = false
+  #wakeReader = (): void => undefined
+  #wakeFinder = (): void => undefined
+
+  constructor(itemsMax: number) {
+    this.#itemsMax = itemsMax
+  }
+
+  /** Never throws: what goes wrong is the reader's to hear. */
+  async fill(items: AsyncIterable<T>): Promise<void> {
+    try {
+      for await (const item of items) {
+        this.#items.push(item)
+        this.#wakeReader()
+        await this.#untilWanted()
+        if (this.#isLeft) break
+      }
+      this.#ended = 'well'
+    } catch (error) {
+      this.#ended = { error }
+    }
+    this.#wakeReader()
+  }
+
+  async #untilWanted(): Promise<void> {
+    while (this.#items.length - this.#taken >= this.#itemsMax && !this.#isLeft)
+      await new Promise<void>((resolve) => (this.#wakeFinder = resolve))
+  }
+
+  /** @returns undefined at the end @throws what the source threw */
+  async take(): Promise<{ readonly value: T } | undefined> {
+    while (this.#taken === this.#items.length) {
+      if (this.#ended === 'well') return undefined
+      if (this.#ended !== undefined) throw this.#ended.error
+      await new Promise<void>((resolve) => (this.#wakeReader = resolve))
+    }
+    const value = this.#items[this.#taken++]!
+    if (this.#taken >= 1024) {
+      this.#items = this.#items.slice(this.#taken)
+      this.#taken = 0
+    }
+    this.#wakeFinder()
+    return { value }
+  }
+
+  leave(): void {
+    this.#isLeft = true
+    this.#wakeFinder()
   }
 }
 

@@ -34,14 +34,14 @@ export function compileGlob(pattern: string): KeyFilter {
       remedy: 'write names from the root of the vault (raw/ready/**), or a file name (*.parquet)',
     })
   if (!pattern.includes('/') && whole !== '**') {
-    const name = [...whole]
-    return (key) => matchesName(name, [...key.slice(key.lastIndexOf('/') + 1)])
+    const name = Array.from(whole)
+    return (key) => matchesName(name, Array.from(key.slice(key.lastIndexOf('/') + 1)))
   }
-  const names = whole.split('/').map((name) => (name === '**' ? anyFolders : [...name]))
+  const names = whole.split('/').map((name) => (name === '**' ? anyFolders : Array.from(name)))
   return (key) =>
     matches(
       names,
-      key.split('/').map((name) => [...name]),
+      key.split('/').map((name) => Array.from(name)),
       (name) => name === anyFolders,
       matchesName,
     )

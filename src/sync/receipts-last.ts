@@ -89,7 +89,7 @@ function arrived(ledger: Ledger, { job, generation }: Missing, receipt: Receipt)
 }
 
 /** @returns undefined: all is there; `nowhere`: a part that neither has; otherwise why not */
-async function bringData(round: Round, receipt: Receipt): Promise<string | 'nowhere' | undefined> {
+async function bringData(round: Round, receipt: Receipt): Promise<string | undefined> {
   for (const key of keptBeside(receipt)) if (round.isSelected(key)) await round.bring(key)
   let lacking: string | undefined
   await forEachAtOnce(receipt.parts, looksAtOnce, async ({ key, size_bytes: sizeBytes }) => {

@@ -13,7 +13,9 @@ import {
   isSameServer,
   isServerCopier,
   isUploader,
+  type Addressed,
   type Downloader,
+  type ServerCopier,
   type SyncEnd,
   type Uploader,
 } from './end.ts'
@@ -79,16 +81,37 @@ async function attemptOne(deps: TransferDeps, info: ObjectInfo): Promise<Transfe
   // Records carry the protocol: only put-if-absent will do for them.
   const isData = classifyKey(key) === 'data'
   if (isData && isServerCopier(to.store) && isAddressed(from.store) && isSameServer(from.place, to.place)) {
-    const there = await to.store.head(key)
-    if (there !== undefined) return compareTwo(from.store, info, to.store, there)
-    const { bucket } = from.store
-    await to.store.copyFrom({ bucket, fullKey: from.store.fullKey(key), sizeBytes, sha256: null }, key, never)
-    return { kind: 'copied', sizeBytes }
+    const done = await copyAtServer(from.store, to.store, info)
+    if (done !== undefined) return done
   }
   if (sizeBytes <= smallBytes) return putWhole(from.store, to.store, info)
   return isData && isUploader(to.store)
     ? uploadParts(deps, from.store, to.store, info)
     : publishCopy(deps, from.store, to.store, info)
+}
+
+/** @returns undefined: that server does not, or not for these credentials; then the bytes pass through here */
+async function copyAtServer(
+  from: ObjectStore & Addressed,
+  to: ObjectStore & ServerCopier,
+  info: ObjectInfo,
+): Promise<Transferred | undefined> {
+  const { key, sizeBytes } = info
+  const there = await to.head(key)
+  if (there !== undefined) return compareTwo(from, info, to, there)
+  try {
+    const source = { bucket: from.bucket, fullKey: from.fullKey(key), sizeBytes, sha256: null }
+    await to.copyFrom(source, key, never)
+  } catch (error) {
+    if (error instanceof VaultError && error.kind === 'preflight') return undefined
+    throw error
+  }
+  const copied = await to.head(key)
+  if (copied?.sizeBytes === sizeBytes) return { kind: 'copied', sizeBytes }
+  throw new VaultError(
+    'unavailable',
+    `${to.location}/${key}: the server copied ${copied?.sizeBytes ?? 0} bytes of ${sizeBytes}`,
+  )
 }
 
 async function putWhole(from: ObjectStore, to: ObjectStore, info: ObjectInfo): Promise<Transferred> {

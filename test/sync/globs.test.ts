@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { compileGlob, keyFilter } from '../../src/sync/globs.ts'
 
 const part = 'processed/coinbase/level2/product_id=BTC-USD/date=2025-12-03/part_20251203T14_0123abcd.parquet'
