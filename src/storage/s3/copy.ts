@@ -58,7 +58,7 @@ async function copyParts(
     [tokenName]: token,
     ...(source.sha256 === null ? {} : { [sha256Name]: source.sha256 }),
   }
-  const upload = await createUpload(connection, fullKey, metadata, signal)
+  const upload = await createUpload(connection, fullKey, metadata, null, signal)
   try {
     const ranges = partRanges(source.sizeBytes, partBytes)
     const etags = Array.from({ length: ranges.length }, () => '')

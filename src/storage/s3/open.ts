@@ -2,8 +2,9 @@
 
 import { VaultError } from '../../core/errors.ts'
 import type { S3Connection } from './connection.ts'
-import { probeConditions } from './probe.ts'
+import { probeAgain, probeConditions } from './probe.ts'
 import { connectToBucket } from './region.ts'
+import { rememberShared, wasShared } from './remembered.ts'
 import type { S3Deps, S3Mode, S3Settings } from './settings.ts'
 import { S3Store } from './store.ts'
 
@@ -17,7 +18,7 @@ export async function openS3Store(settings: S3Settings, mode: S3Mode, deps: S3De
   const connection = await connectToBucket(settings, deps)
   try {
     if (mode === 'read') return new S3Store(connection, settings.workDir, true, [])
-    const failedCheck = await connection.explained('', () => failedCheckOf(connection))
+    const failedCheck = await connection.explained('', () => failedCheckOf(connection, settings.workDir))
     if (failedCheck === undefined) return new S3Store(connection, settings.workDir, true, [])
     if (mode === 'shared') throw notShareable(connection, failedCheck)
     const note = `s3://${connection.bucket}: ${failedCheck}; only this one process may write there`
@@ -28,9 +29,12 @@ export async function openS3Store(settings: S3Settings, mode: S3Mode, deps: S3De
   }
 }
 
-async function failedCheckOf(connection: S3Connection): Promise<string | undefined> {
+async function failedCheckOf(connection: S3Connection, workDir: string): Promise<string | undefined> {
+  if (await wasShared(connection, workDir)) return probeAgain(connection)
   const probed = await probeConditions(connection)
-  return probed.verdict === 'shared' ? undefined : probed.failedCheck
+  if (probed.verdict === 'single-writer') return probed.failedCheck
+  await rememberShared(connection, workDir)
+  return undefined
 }
 
 function notShareable(connection: S3Connection, failedCheck: string): VaultError {

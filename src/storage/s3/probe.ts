@@ -23,38 +23,62 @@ export type ConditionVerdict =
 
 const racers = 8
 
-/** @throws what a failing request threw: a probe that could not run has no verdict */
+/**
+ * The whole probe: 13 puts.
+ *
+ * @throws what a failing request threw: a probe that could not run has no verdict
+ */
 export async function probeConditions(
   connection: S3Connection,
   signal?: AbortSignal,
 ): Promise<ConditionVerdict> {
-  const folder = connection.full(`.mdv/probe/${randomUUID()}/`)
-  const keys = { twice: `${folder}twice`, race: `${folder}race` }
-  try {
-    return await tryAll(connection, keys, signal)
-  } finally {
-    for (const key of Object.values(keys)) await remove(connection, key)
-  }
+  return withFolder(connection, async (folder) => {
+    const put = (name: string, condition: Condition) => statusOf(connection, folder + name, condition, signal)
+    const first = await put('twice', { IfNoneMatch: '*' })
+    const failedCheck = (await checkSecond(first, put)) ?? (await checkRace(put))
+    if (failedCheck !== undefined) return { verdict: 'single-writer', failedCheck }
+    return { verdict: 'shared', ifMatch: await tryIfMatch(first.etag ?? '', (each) => put('twice', each)) }
+  })
 }
 
-async function tryAll(
-  connection: S3Connection,
-  keys: { readonly twice: string; readonly race: string },
-  signal: AbortSignal | undefined,
-): Promise<ConditionVerdict> {
-  const put = (key: string, condition: Condition) => statusOf(connection, key, condition, signal)
-  const first = await put(keys.twice, { IfNoneMatch: '*' })
-  if (first.status !== 200)
-    return failed(`a create with If-None-Match:* was answered ${first.status} instead of 200`)
-  const second = await put(keys.twice, { IfNoneMatch: '*' })
-  if (second.status !== 412)
-    return failed(`a second create with If-None-Match:* was answered ${second.status} instead of 412`)
-  const race = Array.from({ length: racers }, () => put(keys.race, { IfNoneMatch: '*' }))
+/**
+ * Two puts, for a server that was shared the last time: versioning, which makes some servers ignore conditions, may have been switched on
+ * since.
+ *
+ * @returns what failed
+ */
+export async function probeAgain(connection: S3Connection): Promise<string | undefined> {
+  return withFolder(connection, async (folder) => {
+    const put = (name: string, condition: Condition) =>
+      statusOf(connection, folder + name, condition, undefined)
+    return checkSecond(await put('twice', { IfNoneMatch: '*' }), put)
+  })
+}
+
+type PutProbe = (name: 'twice' | 'race', condition: Condition) => Promise<PutAnswer>
+
+async function checkSecond(first: PutAnswer, put: PutProbe): Promise<string | undefined> {
+  if (first.status !== 200) return `a create with If-None-Match:* was answered ${first.status} instead of 200`
+  const second = await put('twice', { IfNoneMatch: '*' })
+  return second.status === 412
+    ? undefined
+    : `a second create with If-None-Match:* was answered ${second.status} instead of 412`
+}
+
+async function checkRace(put: PutProbe): Promise<string | undefined> {
+  const race = Array.from({ length: racers }, () => put('race', { IfNoneMatch: '*' }))
   const winners = (await Promise.all(race)).filter(({ status }) => status === 200).length
-  if (winners !== 1) return failed(`of ${racers} creates at once ${winners} were answered 200 instead of one`)
-  return {
-    verdict: 'shared',
-    ifMatch: await tryIfMatch(first.etag ?? '', (ifMatch) => put(keys.twice, ifMatch)),
+  return winners === 1
+    ? undefined
+    : `of ${racers} creates at once ${winners} were answered 200 instead of one`
+}
+
+async function withFolder<T>(connection: S3Connection, probe: (folder: string) => Promise<T>): Promise<T> {
+  const folder = connection.full(`.mdv/probe/${randomUUID()}/`)
+  try {
+    return await probe(folder)
+  } finally {
+    for (const name of ['twice', 'race']) await remove(connection, folder + name)
   }
 }
 
@@ -139,8 +163,4 @@ async function remove(connection: S3Connection, fullKey: string): Promise<void> 
   } catch (error) {
     if (!isAbsent(error)) throw error
   }
-}
-
-function failed(failedCheck: string): ConditionVerdict {
-  return { verdict: 'single-writer', failedCheck }
 }

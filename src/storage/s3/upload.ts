@@ -59,6 +59,7 @@ async function uploadOnce(
     connection,
     fullKey,
     { [sha256Name]: content.sha256, [tokenName]: token },
+    'CRC32',
     signal,
   )
   try {
@@ -96,10 +97,12 @@ async function readFully(file: FileHandle, into: Buffer, position: number): Prom
   }
 }
 
+/** @param checksums `CRC32`: every part brings its own, and completing it must repeat them; null: as for parts that are copied */
 export async function createUpload(
   connection: S3Connection,
   fullKey: string,
   metadata: Readonly<Record<string, string>>,
+  checksums: 'CRC32' | null,
   signal: AbortSignal,
 ): Promise<UnfinishedUpload> {
   const answer = await connection.request(
@@ -110,7 +113,7 @@ export async function createUpload(
           Bucket: connection.bucket,
           Key: fullKey,
           Metadata: metadata,
-          ChecksumAlgorithm: 'CRC32',
+          ...(checksums === null ? {} : { ChecksumAlgorithm: checksums }),
         }),
         options,
       ),

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { openS3Store } from '../../../src/storage/s3/open.ts'
 import { namedRegion } from '../../../src/storage/s3/settings.ts'
 import { testAccount } from '../s3-server/server.ts'
-import { failOften, openOn, settingsFor, startServer, testDeps } from './bucket.ts'
+import { failOften, impatientClock, openOn, settingsFor, startServer, testDeps } from './bucket.ts'
 
 test('the region is the one named, by configuration before environment, else the one the bucket tells', async (t) => {
   const server = await startServer(t, { region: 'eu-north-1' })
@@ -31,6 +31,27 @@ test('a server that honours conditions is opened for many, and nothing of the pr
   assert.deepEqual(await store.probeConditions(), { verdict: 'shared', ifMatch: 'both' })
   assert.deepEqual(server.buckets.get('vault')!.objects.names(), [])
   assert.deepEqual(store.notes, [])
+})
+
+test('the second opening within a day sends two puts, and still finds a server that changed', async (t) => {
+  const server = await startServer(t)
+  const settings = await settingsFor(t, server)
+  const putsOfOpening = async (nowMs: number) => {
+    const clock = { ...impatientClock, nowMs: () => nowMs }
+    const store = await openS3Store(settings, 'shared', { ...testDeps, clock })
+    store.close()
+    return store.requests.put
+  }
+  const dayMs = 24 * 60 * 60 * 1000
+  assert.deepEqual(
+    [await putsOfOpening(1), await putsOfOpening(2), await putsOfOpening(1 + dayMs)],
+    [13, 2, 13],
+  )
+  server.ignoresConditions = true
+  await assert.rejects(putsOfOpening(2 + dayMs), {
+    kind: 'preflight',
+    message: /answered 200 instead of 412/,
+  })
 })
 
 test('the probe does not take lost answers for faults of the server', async (t) => {
