@@ -30,7 +30,7 @@ async function query(...args: string[]): Promise<readonly string[]> {
 const readers = [
   ['polars', ['polars'], `[scan(t).select(pl.len()).collect().item() for t in TABLES]`],
   ['pandas', ['pandas', 'pyarrow'], `[len(read(t, columns=["n", "product_id", "date"])) for t in TABLES]`],
-  ['duckdb', ['duckdb'], `[c.sql(f"SELECT count(*) FROM {t}").fetchone()[0] for t in TABLES]`],
+  ['duckdb', ['duckdb'], `[c.execute(f"SELECT count(*) FROM {t}").fetchall()[0][0] for t in TABLES]`],
 ] as const
 
 for (const [kind, modules, counts] of readers)

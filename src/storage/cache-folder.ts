@@ -35,6 +35,7 @@ interface Owner {
   readonly held: readonly CopyName[]
 }
 
+const removedAtOnce = 20
 const ownerName = 'owner.json'
 /** An owner whose death cannot be proved (of another machine, or without a note) is believed in for so long. */
 const believedMs = 24 * 3_600_000
@@ -114,7 +115,8 @@ export class CacheFolder {
   }
 
   /**
-   * Removes copies until all that is held fits, and what dead users left.
+   * Removes copies until all that is held fits, and what dead users left. A copy that comes into use in the very moment it is removed is gone:
+   * its user fetches it again.
    *
    * @throws {VaultError} `preflight` when everything else is in use
    */
@@ -125,10 +127,14 @@ export class CacheFolder {
     const awaited = [...held].filter(([name]) => !there.has(name))
     let bytes = sum(copies.map((copy) => copy.sizeBytes)) + sum(awaited.map(([, sizeBytes]) => sizeBytes))
     const free = copies.filter((copy) => !held.has(copy.name)).sort((a, b) => a.usedMs - b.usedMs)
-    for (const copy of free) {
-      if (bytes <= this.maxBytes) return
-      await this.#remove(copy.name)
-      bytes -= copy.sizeBytes
+    while (bytes > this.maxBytes && free.length > 0) {
+      // To look through the folder took a while: what someone began to use meanwhile stays.
+      const heldNow = await this.#heldByAll()
+      for (const copy of free.splice(0, removedAtOnce)) {
+        if (bytes <= this.maxBytes || heldNow.has(copy.name)) continue
+        await this.#remove(copy.name)
+        bytes -= copy.sizeBytes
+      }
     }
     if (bytes > this.maxBytes) throw this.#full(bytes)
   }

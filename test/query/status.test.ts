@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import type { Clock } from '../../src/core/clock.ts'
 import { countGapsToday } from '../../src/query/gaps-today.ts'
+import { readSegmentBytes } from '../../src/query/segments.ts'
 import { readStatus } from '../../src/query/status.ts'
 import { thisProcess } from '../../src/storage/process-identity.ts'
 import { baseNs, reading, SmallVault } from './small-vault.ts'
@@ -75,6 +76,41 @@ test('the last frame of each channel is read from the end of the growing segment
       ['channel', 'ticker', 5000n],
     ],
   )
+})
+
+test('a segment that grows by chunks in a bucket is one segment, with the frames of its last chunk', async () => {
+  const header = `{"segment":{"format":1,"recorder":"abcdefghij","n":1,"prev":null}}\n`
+  const line = (n: number): string =>
+    `{"n":${n},"recv_ns":"${n}000","conn":"abcdefghij-1","len":9,"msg":{"channel":"ticker"},"crc":"00000000"}\n`
+  const chunks = 'raw/active/coinbase/segment_20251203T14_00001.abcdefghij/'
+  await vault.write(`${chunks}00001.ndjson`, header + line(1))
+  await vault.write(`${chunks}00002.ndjson`, line(2) + line(3))
+  const { status, catalog } = await readStatus(vault.reader, null, clock, 'coinbase', signal)
+  const sizeBytes = header.length + 3 * line(1).length
+  assert.deepEqual([status.stages[0]!.count, status.stages[0]!.sizeBytes], [1, sizeBytes])
+  assert.deepEqual(
+    status.lastFrames.map((last) => [last.name, last.timeNs]),
+    [['ticker', 3000n]],
+  )
+  const [segment] = catalog.segments
+  assert.deepEqual(
+    [segment!.label, segment!.state, segment!.rawKey, segment!.header!.n],
+    ['segment_20251203T14_00001', 'active', chunks, 1],
+  )
+  let whole = ''
+  for await (const bytes of readSegmentBytes(vault.reader, segment!.rawKey!, signal)) whole += bytes
+  assert.equal(whole, header + line(1) + line(2) + line(3))
+})
+
+test('what waits in a local spool is told, and its recorder is the one of the vault', async () => {
+  const spool = await SmallVault.make()
+  const ready = await spool.readySegment('segment_20251203T14_00001', 1, [{ clock_step: { step_ns: '1' } }])
+  const lease = { ...(await thisProcess()), purpose: 'mdv ingest', token: 't' }
+  await spool.write('raw/active/coinbase/recorder.1.lease.json', JSON.stringify({ lease }))
+  const { status } = await readStatus(vault.reader, spool.store, clock, 'coinbase', signal)
+  assert.equal(status.recorder.state, 'recording')
+  assert.deepEqual([status.spool!.segments, status.spool!.sizeBytes], [1, await spool.sizeOf(ready)])
+  await spool.remove()
 })
 
 test('a foreign file in raw/ready is named as a problem and is no backlog', async () => {

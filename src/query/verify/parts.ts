@@ -3,7 +3,7 @@
 import { forEachAtOnce } from '../../core/at-once.ts'
 import { fileSha256, localFiles, type KnownObject } from '../../storage/download.ts'
 import { receiptKey } from '../../storage/keys.ts'
-import type { ObjectStore } from '../../storage/object-store.ts'
+import type { ObjectInfo, ObjectStore } from '../../storage/object-store.ts'
 import type { Receipt, ReceiptPart } from '../../table/receipt.ts'
 import { partLocation } from '../../table/staged.ts'
 import { error, reconvertRemedy, type Finding } from './finding.ts'
@@ -79,8 +79,7 @@ async function findPart(
   receipt: Receipt,
   part: ReceiptPart,
 ): Promise<PartFault | KnownObject> {
-  const key = await partLocation(store, receipt, part)
-  const object = key === undefined ? undefined : await store.head(key)
+  const object = (await store.head(part.key)) ?? (await headElsewhere(store, receipt, part))
   if (object === undefined)
     return { kind: 'part_missing', message: `is not there: ${part.rows} rows of ${part.table} are missing` }
   if (object.sizeBytes !== part.size_bytes)
@@ -89,6 +88,16 @@ async function findPart(
       message: `has ${object.sizeBytes} bytes, its receipt says ${part.size_bytes}`,
     }
   return { key: object.key, sizeBytes: object.sizeBytes, sha256: part.sha256 }
+}
+
+/** Where a part of a later generation waits. */
+async function headElsewhere(
+  store: ObjectStore,
+  receipt: Receipt,
+  part: ReceiptPart,
+): Promise<ObjectInfo | undefined> {
+  const key = await partLocation(store, receipt, part)
+  return key === undefined ? undefined : store.head(key)
 }
 
 async function checkBytes(part: ReceiptPart, path: string): Promise<PartFault | null> {
