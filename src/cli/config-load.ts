@@ -167,6 +167,7 @@ function configOf(settings: readonly Setting[]): Config {
       archive: flag('etl.archive'),
       archive_max_days: numberOrNull('etl.archive_max_days'),
       archive_max_gb: numberOrNull('etl.archive_max_gb'),
+      compact: flag('etl.compact'),
       compact_max_mb: number('etl.compact_max_mb'),
     },
     cost: {

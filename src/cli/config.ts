@@ -45,6 +45,8 @@ export interface EtlConfig {
   /** null: for ever. */
   readonly archive_max_days: number | null
   readonly archive_max_gb: number | null
+  /** `mdv run` has a process that merges. */
+  readonly compact: boolean
   readonly compact_max_mb: number
 }
 

@@ -158,6 +158,7 @@ const etlRows: readonly Row[] = [
 ]
 
 const compactRows: readonly Row[] = [
+  ['etl.compact', boolean, false, 'mdv run also merges hours and days that are over (mdv compact --watch)'],
   [
     'etl.compact_max_mb',
     whole('MB', 1, 1_000_000),

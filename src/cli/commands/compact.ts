@@ -37,7 +37,7 @@ export const command: Command = {
 
   async run(context): Promise<ExitCode> {
     const config = await context.config()
-    const store = await openVault(context, config.storage, 'write')
+    const store = await openVault(context, config.storage, 'write', context.options['watch'] === true)
     const worker = {
       writer: randomBytes(8).toString('hex'),
       identity: await thisProcess(),

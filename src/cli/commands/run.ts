@@ -27,10 +27,11 @@ export const command: Command = {
       argv: mdvArgv(['etl', mode, ...json]),
       env,
     })
+    const compact: ChildPlan = { name: 'compact', argv: mdvArgv(['compact', '--watch', ...json]), env }
     say('run', `recording into ${placeName(config.storage.ingestion)}; Ctrl-C finishes and ends`)
     const code = await supervise(
       { clock: context.clock, random: context.random, start, say },
-      [ingest, etl('--watch')],
+      [ingest, etl('--watch'), ...(config.etl.compact ? [compact] : [])],
       context.signal,
     )
     if (code !== 0) return asExitCode(code)
@@ -52,8 +53,8 @@ async function convertLast(context: CommandContext, child: Child): Promise<numbe
 
 function lineHandler(context: CommandContext, name: string): (text: string, stream: 'out' | 'err') => void {
   return (text, stream) => {
-    if (stream === 'err') context.output.err(`${name.padEnd(6)} | ${text}\n`)
-    else void context.output.out(context.json ? markedJson(name, text) : `${name.padEnd(6)} | ${text}\n`)
+    if (stream === 'err') context.output.err(`${name.padEnd(7)} | ${text}\n`)
+    else void context.output.out(context.json ? markedJson(name, text) : `${name.padEnd(7)} | ${text}\n`)
   }
 }
 
@@ -64,7 +65,7 @@ function markedJson(name: string, text: string): string {
 }
 
 function tell(context: CommandContext, name: string, words: string): void {
-  context.output.err(`${'run'.padEnd(6)} | ${name === 'run' ? '' : `${name} `}${words}\n`)
+  context.output.err(`${'run'.padEnd(7)} | ${name === 'run' ? '' : `${name} `}${words}\n`)
 }
 
 const exitCodes: readonly ExitCode[] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 130, 143]
