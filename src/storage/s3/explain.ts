@@ -168,11 +168,11 @@ export function explainS3(error: unknown, context: S3Context): VaultError {
   if (error instanceof VaultError) return error
   const failure = readFailure(error)
   const { kind, says, remedy } = sentence(context, failure)
-  const answer = failure.status === undefined ? failure.code : `${failure.status} ${failure.code}`
-  return new VaultError(kind, `${context.subject}: ${says} (${answer})`, {
+  const cause = bareCause(error, failure)
+  return new VaultError(kind, `${context.subject}: ${says} (${detailOf(failure, cause)})`, {
     remedy,
     context: requestContext(context, failure),
-    cause: bareCause(error, failure),
+    cause,
   })
 }
 
@@ -187,6 +187,12 @@ function sentence(context: S3Context, failure: S3Failure): Sentence {
 function byStatus(status: number | undefined): Explanation | undefined {
   if (status === 301 || status === 307) return wrongRegion
   return status === 401 || status === 403 ? denied : undefined
+}
+
+/** The SDK says which profile or session it is about; of everything else the code is enough. */
+function detailOf({ code, status }: S3Failure, cause: Error): string {
+  if (code === 'CredentialsProviderError') return cause.message
+  return status === undefined ? code : `${status} ${code}`
 }
 
 function requestContext(context: S3Context, failure: S3Failure): Record<string, string> {

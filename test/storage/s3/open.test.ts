@@ -1,7 +1,7 @@
 /** Opening: region, rights, and servers that only pretend. */
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { openS3Store } from '../../../src/storage/s3/open.ts'
 import { namedRegion } from '../../../src/storage/s3/settings.ts'
 import { testAccount } from '../s3-server/server.ts'
@@ -121,4 +121,44 @@ test('a clock that is off, a bucket that is not there and a bad name are told at
   await assert.rejects(open('A_b'), { kind: 'preflight', message: /is not a name for a bucket/ })
   server.clockOffsetMs = 20 * 60 * 1000
   await assert.rejects(open('vault'), { kind: 'preflight', message: /clock is more than 15 minutes off/ })
+})
+
+function setEnvironment(t: TestContext, values: Readonly<Record<string, string | undefined>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    const before = process.env[name]
+    t.after(() => setVariable(name, before))
+    setVariable(name, value)
+  }
+}
+
+function setVariable(name: string, value: string | undefined): void {
+  if (value === undefined) delete process.env[name]
+  else process.env[name] = value
+}
+
+const nowhere = {
+  AWS_EC2_METADATA_DISABLED: 'true',
+  AWS_SHARED_CREDENTIALS_FILE: '/nowhere',
+  AWS_CONFIG_FILE: '/nowhere',
+  AWS_ACCESS_KEY_ID: undefined,
+  AWS_SECRET_ACCESS_KEY: undefined,
+  AWS_SESSION_TOKEN: undefined,
+  AWS_PROFILE: undefined,
+}
+
+test('credentials that are not configured come from the chain of AWS, and their lack is told', async (t) => {
+  const server = await startServer(t)
+  const settings = await settingsFor(t, server, { credentials: null })
+  setEnvironment(t, nowhere)
+  await assert.rejects(openS3Store(settings, 'read', testDeps), {
+    kind: 'preflight',
+    message: /no AWS credentials were found \(Could not load credentials/,
+  })
+  setEnvironment(t, {
+    AWS_ACCESS_KEY_ID: testAccount.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: testAccount.secretAccessKey,
+  })
+  const store = await openS3Store(settings, 'read', testDeps)
+  assert.equal(await store.get('x'), undefined)
+  store.close()
 })
