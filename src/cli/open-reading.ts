@@ -17,7 +17,7 @@ export async function openForReading(context: CommandContext, storage: StorageCo
 /** The same store, with copies of what it has in `storage.processed`. */
 export function withCopies(
   { clock, random }: Pick<CommandContext, 'clock' | 'random'>,
-  storage: StorageConfig,
+  storage: Pick<StorageConfig, 'processed' | 'cache_dir' | 'cache_max_gb'>,
   store: OpenedStore,
 ): OpenedStore {
   const settings = {

@@ -20,7 +20,7 @@ import {
   type Trust,
 } from './download.ts'
 import type { ObjectInfo, ObjectStore, PutOutcome } from './object-store.ts'
-import type { RequestCounts } from './s3/requests.ts'
+import { requestsOf, type RequestCounts } from './s3/requests.ts'
 
 const fetchesAtOnce = 8
 
@@ -202,11 +202,6 @@ function copyName(place: string, { key, sizeBytes, sha256 }: KnownObject): CopyN
   throw new VaultError('corrupt', `${JSON.stringify(key)}: no part has such a name`, {
     remedy: '"mdv verify" names the receipt; restore it from a backup',
   })
-}
-
-/** What a store was asked since it was opened; null for one that has no bill. */
-export function requestsOf(store: ObjectStore): RequestCounts | null {
-  return 'requests' in store ? (store.requests as RequestCounts | null) : null
 }
 
 function damaged(where: string, what: string): VaultError {

@@ -4,6 +4,7 @@
  */
 
 import type { ObjectInfo, ObjectStore, PutOutcome } from './object-store.ts'
+import { addRequests, requestsOf, type RequestCounts } from './s3/requests.ts'
 
 const rawFolder = 'raw/'
 
@@ -16,6 +17,11 @@ export class LayeredStore implements ObjectStore {
     this.location = `${processed.location} (raw/ in ${raw.location})`
     this.#raw = raw
     this.#processed = processed
+  }
+
+  /** Of both layers together; null where neither has a bill. */
+  get requests(): RequestCounts | null {
+    return addRequests(requestsOf(this.#raw), requestsOf(this.#processed))
   }
 
   putIfAbsent(key: string, body: Uint8Array): Promise<PutOutcome> {

@@ -15,7 +15,7 @@ import type { ObjectStore } from '../../storage/object-store.ts'
 import { readReceipts } from '../../table/receipts.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import type { Config } from '../config.ts'
-import { openVault } from '../open-vault.ts'
+import { openForReading } from '../open-reading.ts'
 
 const venue = 'coinbase'
 
@@ -88,7 +88,7 @@ interface Measured {
 }
 
 async function measure(context: CommandContext, config: Config): Promise<Measured> {
-  const store = await openVault(context, config.storage, 'read')
+  const store = await openForReading(context, config.storage)
   const receipts = await readReceipts(store, venue, context.signal)
   const rates = measuredRates(receipts)
   if (rates === null)

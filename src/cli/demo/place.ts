@@ -9,6 +9,7 @@ import { openStore } from '../../storage/open.ts'
 import type { Place, S3Place } from '../../storage/place.ts'
 import type { CommandContext } from '../command.ts'
 import type { Config } from '../config.ts'
+import { withCopies } from '../open-reading.ts'
 import { storeDeps } from '../open-vault.ts'
 
 export interface DemoPlace {
@@ -52,7 +53,7 @@ export async function bucketPlace(
     isBucket: true,
     storage: {
       backend: 's3',
-      cache_dir: join(folder, 'cache'),
+      cache_dir: cacheOf(folder),
       s3: {
         bucket: place.bucket,
         prefix,
@@ -66,12 +67,17 @@ export async function bucketPlace(
     countReady: async () =>
       (await listAll(store, rawReady('coinbase'), context.signal)).length +
       (await countFiles(join(folder, 'spool'))),
-    open: async () => store,
+    open: async () =>
+      withCopies(context, { ...config.storage, processed: place, cache_dir: cacheOf(folder) }, store),
   }
 }
 
 function depsOf(context: CommandContext, folder: string) {
-  return storeDeps(context, { cache_dir: join(folder, 'cache') })
+  return storeDeps(context, { cache_dir: cacheOf(folder) })
+}
+
+function cacheOf(folder: string): string {
+  return join(folder, 'cache')
 }
 
 function withoutSettings({ env }: CommandContext): DemoPlace['env'] {

@@ -1,5 +1,7 @@
 /** How many requests were sent and bytes moved: what the bill is made of. */
 
+import type { ObjectStore } from '../object-store.ts'
+
 export const requestKinds = ['put', 'get', 'head', 'list', 'delete', 'multipart', 'copy'] as const
 
 /** `multipart`: creating, completing, aborting and listing uploads, and each of their parts. */
@@ -49,4 +51,15 @@ export class RequestCounter {
       bytesDown: this.#bytesDown,
     }
   }
+}
+
+/** What a store was asked since it was opened; null for one that has no bill. */
+export function requestsOf(store: ObjectStore): RequestCounts | null {
+  return 'requests' in store ? (store.requests as RequestCounts | null) : null
+}
+
+export function addRequests(one: RequestCounts | null, other: RequestCounts | null): RequestCounts | null {
+  if (one === null || other === null) return one ?? other
+  const sums = Object.entries(one).map(([name, count]) => [name, count + other[name as keyof RequestCounts]])
+  return Object.fromEntries(sums) as RequestCounts
 }
