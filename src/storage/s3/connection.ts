@@ -19,9 +19,13 @@ import {
   type S3Retries,
   type S3Settings,
 } from './settings.ts'
+import { Turnstile } from './turnstile.ts'
 
-/** More only queue up on one core; each holds buffers. Readers keep theirs while their caller thinks. */
-const socketsAtMost = 64
+/**
+ * Requests under way. They queue here and not for a socket, where the SDK counts the wait as time to connect; reads keep their sockets
+ * beside these while they stream.
+ */
+const requestsAtOnce = 32
 
 /** What one attempt gets: the client, what aborts it, and how many attempts went before. */
 export interface Attempt {
@@ -44,6 +48,7 @@ export class S3Connection {
   readonly #retries: S3Retries
   readonly #random: S3Deps['random']
   readonly #closing = new AbortController()
+  readonly #turnstile = new Turnstile(requestsAtOnce)
 
   constructor(settings: S3Settings, region: string, deps: S3Deps) {
     this.sdk = loadSdk()
@@ -79,16 +84,18 @@ export class S3Connection {
    * One request, attempted until it succeeds or there is no more sense in it. `signal` stops it until it returns; a body that is read
    * later is for the caller to stop.
    *
+   * @param beforeRetry asked before every attempt but the first; what it finds is the answer, without that attempt
    * @throws what the last attempt threw, or why it was aborted; `explained` makes sentences of it
    */
   async request<T>(
     kind: RequestKind,
     attempt: (attempt: Attempt) => Promise<T>,
     signal?: AbortSignal,
+    beforeRetry?: (signal: AbortSignal) => Promise<T | undefined>,
   ): Promise<T> {
     const linked = either(signal ?? this.closing, this.closing)
     try {
-      return await this.#attempts(kind, attempt, linked.signal)
+      return await this.#attempts(kind, attempt, linked.signal, beforeRetry)
     } finally {
       linked.release()
     }
@@ -98,10 +105,11 @@ export class S3Connection {
     kind: RequestKind,
     attempt: (attempt: Attempt) => Promise<T>,
     stop: AbortSignal,
+    beforeRetry: ((signal: AbortSignal) => Promise<T | undefined>) | undefined,
   ): Promise<T> {
     const startMs = this.clock.monotonicMs()
     for (let number = 0; ; number++) {
-      stop.throwIfAborted()
+      await this.#turnstile.enter(stop)
       this.counter.count(kind, number)
       try {
         return await attempt({ client: this.#client, sdk: this.sdk, options: { abortSignal: stop }, number })
@@ -110,8 +118,12 @@ export class S3Connection {
         const isLast = number + 1 >= this.#retries.attempts
         const isLate = this.clock.monotonicMs() - startMs > this.#retries.giveUpMs
         if (isLast || isLate || !isTransient(readFailure(error))) throw error
+      } finally {
+        this.#turnstile.leave()
       }
       await this.pause(number, stop)
+      const found = await beforeRetry?.(stop)
+      if (found !== undefined) return found
     }
   }
 
@@ -173,8 +185,8 @@ function makeClient(
     requestHandler: {
       connectionTimeout: connectMs,
       socketTimeout: idleMs,
-      httpAgent: { keepAlive: true, maxSockets: socketsAtMost },
-      httpsAgent: { keepAlive: true, maxSockets: socketsAtMost },
+      httpAgent: { keepAlive: true, maxSockets: Infinity },
+      httpsAgent: { keepAlive: true, maxSockets: Infinity },
     },
   })
 }

@@ -26,22 +26,29 @@ export async function putIfAbsent(
   put: Put,
   signal?: AbortSignal,
 ): Promise<PutOutcome> {
+  const send = async (attempt: Attempt): Promise<PutOutcome> => {
+    await sendPut(connection, put, { IfNoneMatch: '*' }, attempt)
+    return 'created'
+  }
+  const find = (stop: AbortSignal) => outcomeAt(connection, put, stop)
+  const isLarge = put.content.sizeBytes > askAboveBytes
   try {
-    return await connection.request('put', (attempt) => sendOrFind(connection, put, attempt), signal)
+    return await connection.request('put', send, signal, isLarge ? find : undefined)
   } catch (error) {
     if (!isConditionFailed(error)) throw error
-    const found = await tokenAt(connection, put.fullKey, signal)
-    return found === put.token ? 'created' : 'exists'
+    return (await outcomeAt(connection, put, signal)) ?? 'exists'
   }
 }
 
-async function sendOrFind(connection: S3Connection, put: Put, attempt: Attempt): Promise<PutOutcome> {
-  if (attempt.number > 0 && put.content.sizeBytes > askAboveBytes) {
-    const found = await tokenAt(connection, put.fullKey, attempt.options.abortSignal)
-    if (found !== undefined) return found === put.token ? 'created' : 'exists'
-  }
-  await sendPut(connection, put, { IfNoneMatch: '*' }, attempt)
-  return 'created'
+/** Whose object is there; undefined: none is. */
+async function outcomeAt(
+  connection: S3Connection,
+  put: Put,
+  signal?: AbortSignal,
+): Promise<PutOutcome | undefined> {
+  const found = await tokenAt(connection, put.fullKey, signal)
+  if (found === undefined) return undefined
+  return found === put.token ? 'created' : 'exists'
 }
 
 /**
@@ -54,8 +61,8 @@ export async function putAfterLooking(
   put: Put,
   signal?: AbortSignal,
 ): Promise<PutOutcome> {
-  const found = await tokenAt(connection, put.fullKey, signal)
-  if (found !== undefined) return found === put.token ? 'created' : 'exists'
+  const found = await outcomeAt(connection, put, signal)
+  if (found !== undefined) return found
   await connection.request('put', (attempt) => sendPut(connection, put, {}, attempt), signal)
   return 'created'
 }
