@@ -42,11 +42,17 @@ export const command: Command = {
   },
 
   async run(context): Promise<ExitCode> {
+    const isForOthers = context.options['snippet'] !== undefined
+    const given = context.args[0]
+    if (given === undefined && !isForOthers)
+      throw new VaultError('usage', "missing required argument 'sql'", {
+        remedy: 'mdv query "SELECT count(*) FROM level2"',
+      })
     const config = await context.config()
-    if (context.options['snippet'] !== undefined) return printSnippet(context, config)
+    if (given === undefined || isForOthers) return printSnippet(context, config)
     const format = formatOf(context)
     const rowsMax = positiveInteger(context.options['limitRows'], '--limit-rows')
-    const sql = context.args[0] === '-' ? await text(process.stdin) : (context.args[0] ?? '')
+    const sql = given === '-' ? await text(process.stdin) : given
     giveWay()
     const store = await openForReading(context, config.storage)
     const scratchDir = join(await store.scratch('query'), randomBytes(6).toString('hex'))
