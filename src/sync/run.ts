@@ -65,29 +65,32 @@ async function* dataToDo(
   options: SyncOptions,
   seen: (pair: Pair) => void,
 ): AsyncGenerator<Pair> {
+  let growing = ''
   for (const prefix of options.prefixes)
     for await (const pair of round.pairs(prefix)) {
       seen(pair)
       const kind = classifyKey(pair.key)
       if (kind === 'active' && pair.source !== undefined) {
-        if (await isToBeCopied(round, pair)) yield pair
+        if (await isSealedFile(round, pair)) {
+          if (round.settle(pair)) yield pair
+        } else if (pair.target === undefined && growing !== (growing = segmentOf(pair.key)))
+          round.tally.active++
       } else if (kind === 'data' && round.settle(pair)) yield pair
     }
   round.tally.isListed = true
 }
 
 /** A sealed file that its recorder did not live to publish is whole; recovery at the target can do so. Elsewhere than in a folder nobody would. */
-async function isToBeCopied(round: Round, pair: Pair): Promise<boolean> {
-  const { key, source, target } = pair
+async function isSealedFile(round: Round, { key, source, target }: Pair): Promise<boolean> {
   const isFile = /^raw\/active\/[^/]+\/segment_[^/]+\.ndjson$/.test(key)
-  const canRest = isFile && round.target.layer(key).store.fileOf(key) !== undefined
-  const peek =
-    canRest && target === undefined
-      ? await peekSegment(round.source.store, source!, true, round.signal)
-      : undefined
-  if (peek !== undefined && peek !== 'gone' && peek.seal !== null) return round.settle(pair)
-  if (target === undefined) round.tally.active++
-  return false
+  if (!isFile || target !== undefined || round.target.layer(key).store.fileOf(key) === undefined) return false
+  const peek = await peekSegment(round.source.store, source!, true, round.signal)
+  return peek !== 'gone' && peek.seal !== null
+}
+
+/** In a bucket a growing segment is a folder of chunks. */
+function segmentOf(key: string): string {
+  return key.split('/').slice(0, 4).join('/')
 }
 
 /** A live source moves on while it is copied; what then was missing is there at the next look. */

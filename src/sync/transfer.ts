@@ -56,17 +56,28 @@ export async function transfer(
   info: ObjectInfo,
   signal: AbortSignal,
 ): Promise<Transferred> {
-  let now: ObjectInfo | undefined = info
+  let now = info
   for (let attempt = 0; ; attempt++) {
     try {
       return await attemptOne(deps, now)
     } catch (error) {
       // Converted, compacted or moved since it was listed: what is there instead comes with its receipt.
-      now = await deps.source.store.head(info.key)
-      if (now === undefined) return { kind: 'vanished' }
+      const there = await lookAgain(deps.source.store, now)
+      if (there === undefined) return { kind: 'vanished' }
       if (!isWorthRetrying(error) || attempt + 1 >= attemptsMax) throw error
+      now = there
       await deps.clock.sleep(backoffMs(backoff, attempt, deps.random), signal)
     }
+  }
+}
+
+/** A source out of reach has said nothing about the object. */
+async function lookAgain(source: ObjectStore, info: ObjectInfo): Promise<ObjectInfo | undefined> {
+  try {
+    return await source.head(info.key)
+  } catch (error) {
+    if (isWorthRetrying(error)) return info
+    throw error
   }
 }
 

@@ -5,6 +5,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { forEachAtOnce } from '../../src/core/at-once.ts'
 import { VaultError } from '../../src/core/errors.ts'
 import { LayeredStore } from '../../src/storage/layered.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
@@ -114,13 +115,14 @@ for (const kind of ['landed', 'lost'] as const satisfies readonly CrashKind[])
     await sync({ source, target: counting })
     const expected = await copyable(source)
     assert.ok(counting.steps > 20, `${counting.steps} steps`)
-    for (let at = 1; at <= counting.steps; at++) {
+    const steps = Array.from({ length: counting.steps }, (_, i) => i + 1)
+    await forEachAtOnce(steps, 8, async (at) => {
       const target = await folder(t)
       await assert.rejects(sync({ source, target: new CrashingStore(target, at, kind) }), CrashNow)
       await assertWhole(target, `crash ${at}`)
       await sync({ source, target })
       assert.deepEqual(await copyable(target), expected, `crash ${at}`)
-    }
+    })
   })
 
 test('what lies there with another size is a conflict and stays', async () => {

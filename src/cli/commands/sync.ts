@@ -182,9 +182,10 @@ async function isThere(folder: string): Promise<boolean> {
 }
 
 async function watch(context: CommandContext, deps: SyncDeps, options: SyncOptions): Promise<ExitCode> {
+  const said = new Set<string>()
   while (!context.signal.aborted) {
     try {
-      await once(context, deps, options)
+      await once(context, deps, options, said)
       await context.clock.sleep(watchEveryMs, context.signal)
     } catch (error) {
       // Being told to stop is no failure; a bucket out of reach is asked again at the next round.
@@ -197,16 +198,25 @@ async function watch(context: CommandContext, deps: SyncDeps, options: SyncOptio
   return 0
 }
 
-async function once(context: CommandContext, deps: SyncDeps, options: SyncOptions): Promise<ExitCode> {
+/** @param said problems told in earlier rounds: they are not told again */
+async function once(
+  context: CommandContext,
+  deps: SyncDeps,
+  options: SyncOptions,
+  said?: Set<string>,
+): Promise<ExitCode> {
   const { clock, output } = context
   const tally = new Tally()
   const startedMs = clock.monotonicMs()
   const secondsNow = (): number => (clock.monotonicMs() - startedMs) / 1000
   const progress = new ProgressLine(context, () => progressWords(tally, secondsNow()))
+  let hasNews = said === undefined
   const report = {
     event(event: SyncEvent): void {
       const words = eventWords(event, options.isDryRun)
-      if (words === undefined) return
+      hasNews ||= words === undefined || said?.has(words) !== true
+      if (words === undefined || said?.has(words) === true) return
+      if ('detail' in event) said?.add(words)
       progress.clear()
       if ('detail' in event) output.err(`${words}\n`)
       else if (!context.json) void output.out(`${words}\n`)
@@ -216,9 +226,7 @@ async function once(context: CommandContext, deps: SyncDeps, options: SyncOption
     await syncUntilStill(deps, options, report, tally, context.signal)
   } finally {
     progress.end()
-    const isQuiet =
-      context.options['watch'] === true && tally.copied + tally.deleted + problemsOf(tally) === 0
-    if (!isQuiet) await output.out(summary(context, tally, secondsNow(), options.isDryRun))
+    if (hasNews) await output.out(summary(context, tally, secondsNow(), options.isDryRun))
   }
   if (tally.conflicts + tally.kept > 0) return 6
   return problemsOf(tally) > 0 ? 7 : 0
