@@ -73,7 +73,7 @@ export class CacheFolder {
     const owner: Owner = { identity: await thisProcess(), held }
     await writeFile(join(folder, 'owner.new'), JSON.stringify(owner))
     await rename(join(folder, 'owner.new'), join(folder, ownerName))
-    return { folder, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) }
+    return { folder, [Symbol.asyncDispose]: () => removeFolder(folder) }
   }
 
   /** Whether a copy of just that size is here; it then counts as used now. */
@@ -161,7 +161,7 @@ export class CacheFolder {
     for (const user of await namesIn(this.#usersDir)) {
       const folder = join(this.#usersDir, user)
       const owner = await readOwner(folder)
-      if (await this.#isGone(folder, owner)) await rm(folder, { recursive: true, force: true })
+      if (await this.#isGone(folder, owner)) await removeFolder(folder)
       else for (const { name, sizeBytes } of owner?.held ?? []) held.set(name, sizeBytes)
     }
     return held
@@ -196,6 +196,11 @@ export class CacheFolder {
       if (systemCode(error) === undefined) throw error
     }
   }
+}
+
+/** Tried again for Windows, where a file just closed may still be held. */
+function removeFolder(folder: string): Promise<void> {
+  return rm(folder, { recursive: true, force: true, maxRetries: 3 })
 }
 
 async function collectFiles(

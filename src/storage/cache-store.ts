@@ -129,7 +129,10 @@ export class CachedStore implements FetchingStore {
   ): Promise<FetchProgress> {
     const missing = await this.#missing(objects, names, trust)
     let progress = startOf(objects, missing)
-    if (missing.length > 0) await this.#folder.makeRoom()
+    if (missing.length > 0) {
+      await this.#folder.makeRoom()
+      onProgress(progress)
+    }
     await forEachAtOnce(missing, fetchesAtOnce, async (object, i) => {
       signal.throwIfAborted()
       const path = join(hold.folder, `${i}.new`)

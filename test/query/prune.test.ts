@@ -11,7 +11,7 @@ let catalog: Catalog
 const signal = new AbortController().signal
 const options = { memoryLimitMb: 512, scratchDir: '', allowFiles: false }
 
-const products = ['BTC-USD', 'ETH-USD', 'btc/usd', '1INCH-USD']
+const products = ['BTC-USD', 'ETH-USD', 'btc/usd', 'NULL']
 const dates = ['2025-12-03', '2025-12-04']
 /** Milliseconds after the base time; the second day's are a day later. */
 const hours = [0, 3_600_000, 7_200_000]
@@ -40,11 +40,10 @@ before(async () => {
 after(() => vault.remove())
 
 function rowsOf(product: string, date: string, n: number): RowSpec[] {
-  const time = { exchange_time: new Date(Number(baseNs / 1_000_000n) + n).toISOString() }
-  const trade = { trade_id: n % 7, price: '2', size: '3', from_snapshot: n % 2 === 0, ...time }
+  const trade = { trade_id: n % 7, price: '2', size: '3', from_snapshot: n % 2 === 0, ...timeOf(n) }
   return [
     { table: 'market_trades', product, date, n, values: trade },
-    { table: 'level2', product, date, n: n + 1, values: { side: 'bid', price: '1.5', ...time } },
+    { table: 'level2', product, date, n: n + 1, values: { side: 'bid', price: '1.5', ...timeOf(n + 1) } },
     { table: 'level2', product, date, n: n + 500, values: { side: 'offer', price: '1.5' } },
     {
       table: 'other',
@@ -55,6 +54,11 @@ function rowsOf(product: string, date: string, n: number): RowSpec[] {
     },
     { table: 'other', product, date, n: n + 3, values: { kind: 'frame', body: '{}' } },
   ]
+}
+
+/** The exchange's time of a row, as its exchange_ns. */
+function timeOf(n: number): { readonly exchange_time: string } {
+  return { exchange_time: new Date(Number(baseNs / 1_000_000n) + n).toISOString() }
 }
 
 interface Answer {
@@ -128,6 +132,7 @@ const atom: fc.Arbitrary<string> = fc.oneof(
     `product_id NOT LIKE 'B%'`,
     `lower(product_id) = 'btc-usd'`,
     `product_id IS NOT NULL`,
+    `product_id IS NULL`,
     `exchange_ns + 1 > 1764770400000000000`,
     `exchange_ns::VARCHAR < '1764770401'`,
     `n % 2 = 0`,

@@ -202,7 +202,7 @@ test('eight objects come at a time, and what came is told', async () => {
   const files = await open().fetch(objects, options, signal)
   await files[Symbol.asyncDispose]()
   assert.equal(most, 8)
-  assert.equal(told.length, 20)
+  assert.deepEqual([told.length, told[0]], [21, 0])
   assert.equal(told.at(-1), 20_000)
 })
 

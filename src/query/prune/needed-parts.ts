@@ -171,7 +171,9 @@ async function loadFacts(connection: DuckDBConnection, parts: readonly ReceiptPa
   parts.forEach((part, i) => {
     appender.appendInteger(i)
     appender.appendBoolean(part.product_id !== null)
-    appender.appendVarchar(part.product_id ?? '_none')
+    // As the views show them, whose products are names of folders: one called NULL is null to DuckDB.
+    if (part.product_id === 'NULL') appender.appendNull()
+    else appender.appendVarchar(part.product_id ?? '_none')
     appender.appendVarchar(part.date)
     appender.appendBigInt(BigInt(part.min_time_ns))
     appender.appendBigInt(BigInt(part.max_time_ns))
