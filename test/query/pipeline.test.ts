@@ -17,9 +17,10 @@ import { runQuery } from '../../src/query/run.ts'
 import { rebuildCheck } from '../../src/query/verify/rebuild.ts'
 import { verifyVault, type VerifySummary } from '../../src/query/verify/verify.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
-import { listAll, type LocalObjectStore } from '../../src/storage/object-store.ts'
+import { listAll, type LocalObjectStore, type ObjectStore } from '../../src/storage/object-store.ts'
 import { thisProcess } from '../../src/storage/process-identity.ts'
-import { sealedSegment, SmallVault } from './small-vault.ts'
+import { FarStore } from '../storage/far-store.ts'
+import { cached, reading, sealedSegment, SmallVault } from './small-vault.ts'
 
 let folder: string
 let store: LocalObjectStore
@@ -93,6 +94,10 @@ async function convertAll(into: LocalObjectStore): Promise<number> {
   return summary.segments
 }
 
+function asReadersSee(what: LocalObjectStore): ObjectStore {
+  return reading.isFar ? cached(new FarStore(what), join(folder, 'cache')) : what
+}
+
 async function ask(sql: string): Promise<string> {
   let printed = ''
   let printer: ReturnType<typeof makePrinter> | undefined
@@ -108,7 +113,7 @@ async function ask(sql: string): Promise<string> {
       return true
     },
   }
-  await runQuery(store, 'coinbase', sql, options, sink, signal)
+  await runQuery(asReadersSee(store), 'coinbase', sql, options, sink, signal)
   return printed
 }
 
@@ -123,7 +128,7 @@ async function verify(
     onFinding: async (finding: Finding) => void findings.push(finding),
     onProgress: () => undefined,
   }
-  return { summary: await verifyVault(what, 'coinbase', options, signal), findings }
+  return { summary: await verifyVault(asReadersSee(what), 'coinbase', options, signal), findings }
 }
 
 test('adopted lines, converted: every one is accounted for and can be made again from Parquet', async () => {

@@ -165,7 +165,8 @@ async function verifyOnce(
   const accounted = [...findings, ...(await checker.check(receipt, checked.paths, rejects))]
   if (options.rebuild === null || raw === undefined || accounted.length > 0)
     return { findings: accounted, frames: 0 }
-  return options.rebuild(store, receipt, checked.paths, raw, signal)
+  // The files are there until it is done.
+  return await options.rebuild(store, receipt, checked.paths, raw, signal)
 }
 
 function isSince(entry: SegmentEntry, since: string | null): boolean {
