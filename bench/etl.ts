@@ -7,7 +7,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
-import { convertSegment } from '../src/etl/convert.ts'
+import { convertSegments } from '../src/etl/convert.ts'
 import { writeBenchSegment } from './etl-segment.ts'
 import { machine, median, printTable } from './report.ts'
 
@@ -85,14 +85,15 @@ async function touchLevel2(path: string): Promise<void> {
 /** @returns rows */
 async function convert(path: string, scratchDir: string): Promise<number> {
   const label = 'segment_20251203T14_00001'
-  const conversion = await convertSegment(
-    { path, key: `raw/ready/coinbase/${label}.ndjson`, label },
+  const conversion = await convertSegments(
+    [{ key: `raw/ready/coinbase/${label}.ndjson`, label, file: async () => path }],
     {
       scratchDir,
       venue: 'coinbase',
       job: `${label}_benchbench_1`,
       planGeneration: 1,
       partDigits: 'abc12345',
+      onParts: () => undefined,
       software: 'mdv bench',
       numberType: 'decimal',
       compression: 'zstd',

@@ -168,6 +168,9 @@ function configOf(settings: readonly Setting[]): Config {
       archive_max_days: numberOrNull('etl.archive_max_days'),
       archive_max_gb: numberOrNull('etl.archive_max_gb'),
       compact: flag('etl.compact'),
+      batch_max_segments: number('etl.batch_max_segments'),
+      batch_max_mb: number('etl.batch_max_mb'),
+      batch_wait_seconds: number('etl.batch_wait_seconds'),
       compact_max_mb: number('etl.compact_max_mb'),
     },
     cost: {

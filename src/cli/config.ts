@@ -47,6 +47,9 @@ export interface EtlConfig {
   readonly archive_max_gb: number | null
   /** `mdv run` has a process that merges. */
   readonly compact: boolean
+  readonly batch_max_segments: number
+  readonly batch_max_mb: number
+  readonly batch_wait_seconds: number
   readonly compact_max_mb: number
 }
 

@@ -142,6 +142,19 @@ const etlRows: readonly Row[] = [
     1024,
     'memory a conversion may use, whatever the size of a segment',
   ],
+  [
+    'etl.batch_max_segments',
+    whole('segments', 1, 1000),
+    16,
+    'segments of one recorder that may be converted into one set of parts; 1: each on its own',
+  ],
+  ['etl.batch_max_mb', whole('MB', 1, 100_000), 1000, 'raw bytes of one batch; a larger segment goes alone'],
+  [
+    'etl.batch_wait_seconds',
+    decimal('seconds', 0, 86_400),
+    0,
+    'how long mdv etl --watch lets a segment wait for its batch to fill, 900 spares most of the requests to a bucket; 0: convert at once, and batch a backlog only',
+  ],
   ['etl.archive', boolean, false, 'keep raw segments, compressed, under raw/archive'],
   [
     'etl.archive_max_days',

@@ -24,7 +24,7 @@ import { fileSha256, parquetOptionsSql, sqlText } from './convert-parts.ts'
 import type { ConvertSettings } from './conversion.ts'
 import { Engine } from './engine.ts'
 import { Claim, type ClaimDeps } from './job-claim.ts'
-import { publishSame } from './job-commit.ts'
+import { publishSame } from './publish.ts'
 import { claimName, finishSwap } from './swap.ts'
 
 export interface CompactDeps extends ClaimDeps {
@@ -50,16 +50,13 @@ export async function compact(
 ): Promise<CompactOutcome> {
   const claim = await Claim.take(deps, claimName(plan.job), false, signal)
   if (!(claim instanceof Claim)) return { kind: 'held', job: plan.job }
-  let isDone = false
   try {
-    const outcome = await compactClaimed(deps, claim, await planToFollow(deps, plan), signal)
-    isDone = outcome.kind !== 'held'
-    return outcome
+    return await compactClaimed(deps, claim, await planToFollow(deps, plan), signal)
   } catch (error) {
     if (error instanceof VaultError && error.kind === 'held') return { kind: 'held', job: plan.job }
     throw error
   } finally {
-    await claim.release(isDone)
+    await claim.release()
   }
 }
 
@@ -151,12 +148,12 @@ async function mergeAndCommit(
       const merged = await mergePartition(deps, engine, plan, partition, dir, signal)
       claim.assertCurrent()
       if (
-        !(await publishSame(
+        (await publishSame(
           deps.store,
           merged.path,
           stagedPartKey(name, merged.part.key),
           merged.part.sha256,
-        ))
+        )) === 'other'
       )
         throw otherBytes(plan.job, merged.part.key)
       await rm(merged.path, { force: true })

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assert } from '../core/assert.ts'
 import type { NumberType, TableName } from '../dataset/names.ts'
@@ -19,6 +19,7 @@ export interface PartSettings {
   readonly compression: string
   /** Stands in each file's own metadata. */
   readonly metadata: Readonly<Record<string, string>>
+  readonly slice: number | null
 }
 
 /**
@@ -66,9 +67,52 @@ export async function writeParts(
       sha256: await fileSha256(path),
       minTimeNs: minTimeNs!,
       maxTimeNs: maxTimeNs!,
+      slice: settings.slice,
     }
   })
   return parts
+}
+
+/** Parts of one table, several of a partition, to one of each; files that stay alone stay as they are. The others are removed. */
+export async function mergeSlices(
+  engine: Engine,
+  table: TableName,
+  slices: readonly ConvertedPart[],
+  settings: PartSettings,
+  signal: AbortSignal,
+): Promise<ConvertedPart[]> {
+  const partitions = new Map<string, ConvertedPart[]>()
+  for (const part of slices) {
+    const name = `${part.productId}/${part.date}`
+    partitions.set(name, [...(partitions.get(name) ?? []), part])
+  }
+  const order = table === 'other' ? 'exchange_ns, n' : 'exchange_ns, n, event_index, row_index'
+  const format = parquetOptionsSql(settings.compression, settings.metadata)
+  const merged: ConvertedPart[] = []
+  await engine.inParallel([...[...partitions.values()].entries()], async (run, [i, members]) => {
+    signal.throwIfAborted()
+    const [first] = members
+    if (members.length === 1) {
+      merged[i] = first!
+      return
+    }
+    const path = join(settings.dir, `${table}.${i + 1}.parquet`)
+    const files = members.map((member) => sqlText(member.path)).join(', ')
+    await run(
+      `COPY (SELECT * FROM read_parquet([${files}], hive_partitioning = false) ORDER BY ${order}) TO ${sqlText(path)} ${format}`,
+    )
+    for (const member of members) await rm(member.path)
+    merged[i] = {
+      ...first!,
+      path,
+      rows: members.reduce((sum, { rows }) => sum + rows, 0),
+      sizeBytes: (await stat(path)).size,
+      sha256: await fileSha256(path),
+      minTimeNs: members.map(({ minTimeNs }) => minTimeNs).reduce((a, b) => (b < a ? b : a)),
+      maxTimeNs: members.map(({ maxTimeNs }) => maxTimeNs).reduce((a, b) => (b > a ? b : a)),
+    }
+  })
+  return merged
 }
 
 /** How every part is written. @param compression as DuckDB calls it */

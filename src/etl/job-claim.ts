@@ -55,6 +55,7 @@ export class Claim {
 
   /**
    * @param wait watch the claim of a holder that is not provably dead for its whole length, and take it over if it stays as it is
+   * @param freeAtMs when all claims were listed and the job had none, by the monotonic clock
    * @returns the claim, or who has it
    */
   static async take(
@@ -62,11 +63,13 @@ export class Claim {
     job: string,
     wait: boolean,
     signal: AbortSignal,
+    freeAtMs?: number,
   ): Promise<Claim | LeaseOwner> {
     const owner: LeaseOwner = { ...deps.worker.identity, purpose: 'mdv etl', token: deps.worker.writer }
     const prefix = claimPrefix(deps.venue, job)
     const clock = watchfulClock(deps, `${prefix}.`)
-    const options = { ttlMs: claimTtlMs, clock, isDead: deps.worker.isDead, wait }
+    const seen = freeAtMs === undefined ? {} : { freeAtMs }
+    const options = { ttlMs: claimTtlMs, clock, isDead: deps.worker.isDead, wait, ...seen }
     const outcome = await acquireLease(deps.store, prefix, claimEnding, owner, options, signal)
     return outcome.held ? new Claim(outcome.lease, deps, job) : outcome.by
   }
@@ -82,18 +85,14 @@ export class Claim {
     throw this.#lossOf()
   }
 
-  /**
-   * Lets go. A claim that cannot be let go runs out by itself.
-   *
-   * @param isDone the job has a receipt: its claim is not needed any more
-   */
-  async release(isDone: boolean): Promise<void> {
+  /** Lets go. A claim that cannot be let go runs out by itself. */
+  async release(): Promise<void> {
     this.#timer?.cancel()
     await this.#renewal
     if (this.#lost.signal.aborted || !this.#lease.isCurrent()) return
     try {
-      await this.#lease.release()
-      if (isDone) await removeReleased(this.#deps, this.#job)
+      // No sleeper renews past its deadline, and whoever takes the claim of a committed job finds the receipt first.
+      await this.#lease.remove()
     } catch (error) {
       if (!(error instanceof VaultError)) throw error
     }
@@ -121,21 +120,6 @@ export class Claim {
       remedy: 'nothing to do: it is taken up again in the next run',
     })
   }
-}
-
-/**
- * A released lease leaves a generation without an owner, so that no sleeper makes its number again. Here a sleeper does not renew
- * past its deadline, and whoever takes the claim of a committed job finds the receipt first: they need not gather.
- */
-async function removeReleased({ store, venue }: ClaimDeps, job: string): Promise<void> {
-  for (const { key } of await listAll(store, `${claimPrefix(venue, job)}.`, new AbortController().signal)) {
-    const body = await store.get(key)
-    if (body !== undefined && isOwnerless(body)) await store.delete(key)
-  }
-}
-
-function isOwnerless(body: Buffer): boolean {
-  return /^\{"lease":null\}\s*$/.test(body.toString('utf8'))
 }
 
 const lookEveryMs = 1000

@@ -3,7 +3,13 @@
 import { VaultError } from '../core/errors.ts'
 import { processed, rawRejected } from '../storage/keys.ts'
 import { listAll, type ObjectStore } from '../storage/object-store.ts'
-import { bind, readBindings, type Binding, type SegmentIdentity } from '../table/bindings.ts'
+import {
+  bind,
+  readBindings,
+  type BatchMember,
+  type Binding,
+  type SegmentIdentity,
+} from '../table/bindings.ts'
 import { parsePartKey, partDigits, partDigitsMore, partDigitsUsual } from '../table/part-name.ts'
 import { tableNames } from '../table/receipt.ts'
 import { receiptGenerations } from '../table/receipts.ts'
@@ -21,8 +27,11 @@ export interface PlanDeps {
 /** What is to be committed: this generation of this job's receipt. */
 export interface PlanTarget {
   readonly job: string
+  /** The one that the job is called after. */
   readonly segment: SegmentIdentity
   readonly receiptGeneration: number
+  /** What is to go into a batch with it, if no plan was made yet. */
+  readonly members: readonly BatchMember[]
 }
 
 /**
@@ -42,16 +51,21 @@ export async function settlePlan(
   const isUsable =
     last !== undefined && fits(last, deps.settings, target) && last.generation > spentGeneration
   const plan = isUsable ? last : await bindNext(deps, claim, target, last, spentGeneration)
-  if (plan.job !== target.job || !fits(plan, deps.settings, target)) throw boundElsewhere(plan, target)
+  if (!fits(plan, deps.settings, target)) throw boundElsewhere(plan, target)
   // Also when the plan was bound by an earlier try: it may have died before this.
-  const before = made.filter((each) => each.generation < plan.generation)
+  const before = made.filter((each) => each.generation < plan.generation && each.job === target.job)
   await removeUncommitted(deps, claim, target, before, signal)
   return plan
 }
 
 /** Pure: whether a plan leads to the wanted receipt with the bytes that these settings make. */
-export function fits(plan: Binding, settings: ConvertSettings, target: PlanTarget): boolean {
+export function fits(
+  plan: Binding,
+  settings: ConvertSettings,
+  target: Pick<PlanTarget, 'job' | 'receiptGeneration'>,
+): boolean {
   return (
+    plan.job === target.job &&
     plan.receipt_generation === target.receiptGeneration &&
     plan.software === settings.software &&
     plan.number_type === settings.numberType &&
@@ -68,6 +82,8 @@ async function bindNext(
 ): Promise<Binding> {
   const generation = (last?.generation ?? 0) + 1
   const length = spentGeneration > 0 ? partDigitsMore : partDigitsUsual
+  // Once said, the members of a batch stay.
+  const members = last?.job === target.job ? (last.members ?? []) : target.members
   claim.assertCurrent()
   return bind(deps.store, deps.venue, target.segment, {
     format: 1,
@@ -79,6 +95,7 @@ async function bindNext(
     number_type: deps.settings.numberType,
     compression: deps.settings.compression,
     writer: deps.writer,
+    ...(members.length === 0 ? {} : { members }),
   })
 }
 

@@ -1,30 +1,30 @@
 /**
  * The protocol of one job, each step named for the crash it survives: claim (nothing done yet) · look for the receipt (all done but
- * cleaning up) · bind (a plan without parts) · convert (scratch only) · publish parts (same bytes, same names, next time) · receipt
- * (the commit) · look at the parts · archive · delete raw · release.
+ * cleaning up) · bind (a plan without parts) · convert and publish parts (same bytes, same names, next time) · receipt (the commit) ·
+ * look at the parts · archive · delete raw · release.
  */
 
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { assert } from '../core/assert.ts'
 import { VaultError } from '../core/errors.ts'
-import type { SegmentHeader } from '../segment/format.ts'
-import { localFile } from '../storage/download.ts'
 import type { LeaseOwner } from '../storage/lease.ts'
-import { readBindings, type SegmentIdentity } from '../table/bindings.ts'
-import { jobId } from '../table/part-name.ts'
+import type { SegmentIdentity } from '../table/bindings.ts'
+import { parseJobId } from '../table/part-name.ts'
 import type { Receipt } from '../table/receipt.ts'
 import { currentReceipt } from '../table/receipts.ts'
+import type { RawSegment } from './archive.ts'
+import { findReady, jobOf, settleBatch } from './batch.ts'
 import { Claim } from './job-claim.ts'
-import { convertAndCommit, type JobDeps } from './job-commit.ts'
+import { convertAndCommit, type CommitRequest, type JobDeps, type JobSource } from './job-commit.ts'
 import { mergeInstead } from './job-successor.ts'
 import { finishJob, type FinishOptions } from './job-finish.ts'
 
 /** A whole segment in raw/ready. */
-export interface ReadySegment {
-  readonly key: string
-  readonly label: string
+export interface ReadySegment extends RawSegment {
   readonly sizeBytes: number
-  readonly header: SegmentHeader
+  /** By its seal; null in a segment without lines. */
+  readonly lastN: number | null
+  /** When it was published, epoch milliseconds, by the store's clock. */
+  readonly readyMs: number
 }
 
 export interface JobOptions extends FinishOptions {
@@ -37,20 +37,26 @@ export type JobOutcome =
   | { readonly kind: 'converted' | 'finished'; readonly receipt: Receipt }
   | { readonly kind: 'held'; readonly by: LeaseOwner | null }
 
-/** Brings one ready segment to its end, from wherever an earlier try left it. */
+/**
+ * Brings a ready segment to its end, from wherever an earlier try left it; in a batch with others if neither it nor they are bound yet.
+ *
+ * @param segments the one that counts, and those that may go with it: of its recorder, each following the one before. The receipt says which did.
+ */
 export async function convertReady(
   deps: JobDeps,
-  ready: ReadySegment,
+  segments: readonly [ReadySegment, ...ReadySegment[]],
   options: JobOptions,
   signal: AbortSignal,
 ): Promise<JobOutcome> {
-  const segment: SegmentIdentity = { recorder: ready.header.recorder, firstN: ready.header.n }
-  const bound = (await readBindings(deps.store, deps.venue, segment)).at(0)
-  // Whatever the file is called now: who bound it first named the job.
-  const job = bound?.job ?? jobId(ready.label, segment.recorder, segment.firstN)
-  return withClaim(deps, job, options.wait, signal, (claim) =>
-    convertClaimed(deps, claim, job, segment, ready, options, signal),
-  )
+  const [{ label, header }] = segments
+  const job = await jobOf(deps, label, { recorder: header.recorder, firstN: header.n })
+  return withClaim(deps, job, options.wait, signal, async (claim) => {
+    try {
+      return await convertClaimed(deps, claim, job, segments, options, signal)
+    } finally {
+      await deps.files.release()
+    }
+  })
 }
 
 /** Runs a job's work under its claim. Losing the claim on the way is an outcome, not a failure. */
@@ -61,18 +67,15 @@ export async function withClaim(
   signal: AbortSignal,
   work: (claim: Claim) => Promise<JobOutcome>,
 ): Promise<JobOutcome> {
-  const claim = await Claim.take(deps, job, wait, signal)
+  const claim = await Claim.take(deps, job, wait, signal, await deps.board.freeAtMs(job, signal))
   if (!(claim instanceof Claim)) return { kind: 'held', by: claim }
-  let isDone = false
   try {
-    const outcome = await work(claim)
-    isDone = outcome.kind !== 'held'
-    return outcome
+    return await work(claim)
   } catch (error) {
     if (error instanceof VaultError && error.kind === 'held') return { kind: 'held', by: null }
     throw error
   } finally {
-    await claim.release(isDone)
+    await claim.release()
   }
 }
 
@@ -80,37 +83,94 @@ async function convertClaimed(
   deps: JobDeps,
   claim: Claim,
   job: string,
-  segment: SegmentIdentity,
-  ready: ReadySegment,
+  segments: readonly [ReadySegment, ...ReadySegment[]],
   options: JobOptions,
   signal: AbortSignal,
 ): Promise<JobOutcome> {
   const before = await currentReceipt(deps.store, deps.venue, job)
   if (before !== undefined) {
-    const state = await finishJob(deps, claim, before, ready, null, options)
+    const state = await finishJob(deps, claim, before, [segments[0]], null, options)
     if (state === 'done') return { kind: 'finished', receipt: before }
     const merge = await mergeInstead(deps, before)
     if (merge === 'pending') return { kind: 'held', by: null }
-    if (merge !== null) return finishMerged(deps, claim, merge, ready, options)
+    if (merge !== null) return finishMerged(deps, claim, merge, segments[0], options)
     // Parts that a receipt names are gone while the raw bytes are still here: its next generation replaces them.
   }
-  const expectedSha256 =
-    before?.sources.find((each) => each.recorder === segment.recorder && each.first_n === segment.firstN)
-      ?.file_sha256 ?? null
-  const receiptGeneration = (before?.generation ?? 0) + 1
-  // Another worker may have brought it to its end since it was listed.
-  if ((await deps.store.head(ready.key)) === undefined) return { kind: 'held', by: null }
-  const copyPath = join(deps.scratchDir, `${job}.ndjson`)
-  const path = await localFile(deps.store, ready.key, copyPath, signal)
-  const source = { path, key: ready.key, label: ready.label }
-  const request = { job, segment, receiptGeneration, source, expectedSha256 }
-  try {
-    const committed = await convertAndCommit(deps, claim, request, signal)
-    const state = await finishJob(deps, claim, committed.receipt, ready, committed.fileSha256, options)
-    if (state === 'parts_missing') throw partsMissing(job)
-    return { kind: committed.isOurs ? 'converted' : 'finished', receipt: committed.receipt }
-  } finally {
-    await rm(copyPath, { force: true })
+  const raws: RawSegment[] = []
+  const request = requestFor(deps, claim, job, segments, before, raws, signal)
+  const committed = await convertAndCommit(deps, claim, request, signal)
+  const state = await finishJob(deps, claim, committed.receipt, raws, committed, options)
+  if (state === 'parts_missing') throw partsMissing(job)
+  return { kind: committed.isOurs ? 'converted' : 'finished', receipt: committed.receipt }
+}
+
+/** @param raws filled with what goes into the job */
+function requestFor(
+  deps: JobDeps,
+  claim: Claim,
+  job: string,
+  segments: readonly [ReadySegment, ...ReadySegment[]],
+  before: Receipt | undefined,
+  raws: RawSegment[],
+  signal: AbortSignal,
+): CommitRequest {
+  const lead = parseJobId(job)
+  assert(lead !== undefined, `${job} is called after a segment`)
+  return {
+    job,
+    segment: lead,
+    receiptGeneration: (before?.generation ?? 0) + 1,
+    members: segments.slice(1).map(({ label, header }) => ({ label, first_n: header.n })),
+    async sourcesOf(plan) {
+      const settled =
+        before === undefined
+          ? await settleBatch(deps, claim, plan, lead, segments, signal)
+          : await sameAgain(deps, before, segments, signal)
+      // Another worker may have brought it to its end since it was listed.
+      if (settled.length === 0)
+        throw new VaultError('held', `job ${job}: its segments are gone from raw/ready`)
+      raws.splice(0, raws.length, ...settled)
+      return settled.map((raw) => jobSource(deps, raw, before))
+    },
+  }
+}
+
+/** What a receipt names, for its next generation: all of it has to be here. */
+async function sameAgain(
+  deps: JobDeps,
+  receipt: Receipt,
+  segments: readonly ReadySegment[],
+  signal: AbortSignal,
+): Promise<RawSegment[]> {
+  const raws: RawSegment[] = []
+  for (const { recorder, first_n: firstN, key, label } of receipt.sources) {
+    const raw =
+      segments.find(({ header }) => header.recorder === recorder && header.n === firstN) ??
+      (await findReady(deps, label, { recorder, firstN }, signal))
+    if (raw === undefined)
+      throw new VaultError('corrupt', `job ${receipt.job}: a part of it is gone, and so is ${key}`, {
+        remedy: 'restore the part from a backup, or run "mdv etl --once --from-archive"',
+      })
+    raws.push(raw)
+  }
+  return raws
+}
+
+function jobSource(
+  deps: JobDeps,
+  { key, label, header }: RawSegment,
+  before: Receipt | undefined,
+): JobSource {
+  const segment: SegmentIdentity = { recorder: header.recorder, firstN: header.n }
+  const known = before?.sources.find(
+    (source) => source.recorder === segment.recorder && source.first_n === segment.firstN,
+  )
+  return {
+    key,
+    label,
+    segment,
+    expectedSha256: known?.file_sha256 ?? null,
+    file: (signal) => deps.files.take({ key }, signal),
   }
 }
 
@@ -122,7 +182,7 @@ async function finishMerged(
   ready: ReadySegment,
   options: JobOptions,
 ): Promise<JobOutcome> {
-  const state = await finishJob(deps, claim, merge, ready, null, options)
+  const state = await finishJob(deps, claim, merge, [ready], null, options)
   if (state === 'parts_missing') throw partsMissing(merge.job)
   return { kind: 'finished', receipt: merge }
 }

@@ -26,8 +26,10 @@ export interface ReadyFile {
 }
 
 export interface RoundPlan {
-  /** Oldest first. */
+  /** No receipt names them. Oldest first. */
   readonly segments: readonly ReadySegment[]
+  /** Converted, and still here: what remains is looking at their parts, archiving, deleting. Oldest first. */
+  readonly unfinished: readonly ReadySegment[]
   readonly foreign: readonly ForeignFile[]
   /** Converted, and kept in raw/ready because the configuration says so. */
   readonly kept: number
@@ -43,6 +45,7 @@ export function planRound(
 ): RoundPlan {
   const converted = convertedSources(receipts)
   const segments: ReadySegment[] = []
+  const unfinished: ReadySegment[] = []
   const foreign: ForeignFile[] = []
   let kept = 0
   for (const file of files) {
@@ -52,11 +55,11 @@ export function planRound(
       const source = converted.get(identityOf(judged))
       if (source?.size_bytes !== judged.sizeBytes) segments.push(judged)
       else if (source.seal_problem !== undefined) foreign.push(keptForSeal(judged.key, source.seal_problem))
-      else if (deleteRaw) segments.push(judged)
+      else if (deleteRaw) unfinished.push(judged)
       else kept++
     }
   }
-  return { segments: segments.sort(byAge), foreign, kept }
+  return { segments: segments.sort(byAge), unfinished: unfinished.sort(byAge), foreign, kept }
 }
 
 function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | ForeignFile {
@@ -95,7 +98,14 @@ function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | Forei
       problem ?? 'has no seal',
       'was its copying cut short? restore it whole, or move it to raw/active and run "mdv segments recover"',
     )
-  return { key: object.key, label, sizeBytes: object.sizeBytes, header }
+  return {
+    key: object.key,
+    label,
+    sizeBytes: object.sizeBytes,
+    header,
+    lastN: seal.last_n,
+    readyMs: object.modifiedMs,
+  }
 }
 
 /** A segment whose rows are committed and whose bytes are not what was sealed. */

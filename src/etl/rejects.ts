@@ -16,6 +16,7 @@ export interface Reject {
   readonly detail: string
 }
 
+/** The segment that a line stands in. */
 export interface RejectOrigin {
   readonly key: string
   readonly label: string
@@ -24,13 +25,11 @@ export interface RejectOrigin {
 
 export class RejectFile {
   readonly #path: string
-  readonly #origin: RejectOrigin
   #file: number | null = null
   count = 0
 
-  constructor(path: string, origin: RejectOrigin) {
+  constructor(path: string) {
     this.#path = path
-    this.#origin = origin
   }
 
   /** null: none were rejected. */
@@ -39,13 +38,12 @@ export class RejectFile {
   }
 
   /** The line itself is copied from the segment. */
-  add(reject: Reject): void {
+  add(reject: Reject, { key, label, path }: RejectOrigin): void {
     this.#file ??= openSync(this.#path, 'wx')
     const { recorder, n, offset, sizeBytes, reason, detail } = reject
-    const { key, label } = this.#origin
     const head = { segment: key, label, recorder, n, offset, len: sizeBytes, reason, detail }
     const open = JSON.stringify(head).slice(0, -1)
-    const source = openSync(this.#origin.path, 'r')
+    const source = openSync(path, 'r')
     try {
       const bytes = sizeBytes <= wholeBytesMax ? readExactly(source, offset, sizeBytes) : null
       if (bytes === null) this.#copy(source, open, offset, sizeBytes)

@@ -3,13 +3,22 @@
 import type { TableName, Receipt } from '../table/receipt.ts'
 import type { JobDeps } from './job-commit.ts'
 import type { JobOutcome } from './job.ts'
+import type { SourceObject } from './source-files.ts'
 import type { EtlReport, EtlSummary } from './run-report.ts'
 
 /** One thing to bring to its end. */
 export interface Task {
   readonly label: string
   readonly sizeBytes: number
+  /** What will be read for it. */
+  readonly objects: readonly SourceObject[]
+  /** The job that it is, if nobody has bound its segments otherwise. */
+  readonly job: string
   run(wait: boolean): Promise<JobOutcome>
+  /** What is left of it when a job went another way. */
+  rest(receipt: Receipt): readonly Task[]
+  /** The same one by one. */
+  apart(): readonly Task[]
 }
 
 export class Tally {
@@ -62,8 +71,16 @@ export class Tally {
   expect(tasks: readonly Task[]): void {
     this.#doneSegments = 0
     this.#doneBytes = 0
-    this.#totalSegments = tasks.length
+    this.#totalSegments = tasks.reduce((sum, { objects }) => sum + objects.length, 0)
     this.#totalBytes = tasks.reduce((sum, task) => sum + task.sizeBytes, 0)
+  }
+
+  /** What was counted as done with another, and is not. */
+  undo(tasks: readonly Task[]): void {
+    for (const { objects, sizeBytes } of tasks) {
+      this.#doneSegments -= objects.length
+      this.#doneBytes -= sizeBytes
+    }
   }
 
   begin(task: Task): number {
@@ -72,12 +89,13 @@ export class Tally {
   }
 
   end(task: Task, outcome: JobOutcome, startMs: number): void {
-    this.#doneSegments++
+    this.#doneSegments += task.objects.length
     this.#doneBytes += task.sizeBytes
     this.#progress(task.label)
-    const { label, sizeBytes } = task
+    const { label } = task
     if (outcome.kind === 'held') return this.report.onEvent({ kind: 'held', label, by: holderWords(outcome) })
     const { kind, receipt } = outcome
+    const sizeBytes = receipt.sources.reduce((sum, source) => sum + source.size_bytes, 0)
     const elapsedMs = this.#clock.monotonicMs() - startMs
     this.report.onEvent({ kind, label, receipt, sizeBytes, elapsedMs })
     if (kind === 'finished') this.#finished++
@@ -85,7 +103,7 @@ export class Tally {
   }
 
   #count(receipt: Receipt, sizeBytes: number): void {
-    this.#segments++
+    this.#segments += receipt.sources.length
     this.#bytesIn += sizeBytes
     this.#lines += receipt.lines.total
     this.#rejected += receipt.lines.rejected

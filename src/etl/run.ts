@@ -3,17 +3,22 @@
 import { InvariantBroken } from '../core/assert.ts'
 import { VaultError } from '../core/errors.ts'
 import { peekSegment, type SegmentPeek } from '../segment/peek.ts'
-import { rawReady } from '../storage/keys.ts'
+import { rawReady, receiptKey } from '../storage/keys.ts'
 import { listAll } from '../storage/object-store.ts'
+import type { SegmentIdentity } from '../table/bindings.ts'
+import { jobId } from '../table/part-name.ts'
 import type { Receipt } from '../table/receipt.ts'
 import { readReceipts, type ReceiptCache } from '../table/receipts.ts'
 import { listArchive } from './archive.ts'
+import { namesSegment } from './batch.ts'
+import { planBatches, sizeOf, type Batch, type BatchLimits } from './batch-plan.ts'
 import { convertAgain } from './job-again.ts'
 import { claimTtlMs } from './job-claim.ts'
 import type { JobDeps } from './job-commit.ts'
-import { convertReady, type JobOutcome } from './job.ts'
-import { isInRange, keptForSeal, planRound, type HourRange, type ReadyFile } from './plan.ts'
+import { convertReady, type JobOutcome, type ReadySegment } from './job.ts'
+import { isInRange, keptForSeal, planRound, type HourRange, type ReadyFile, type RoundPlan } from './plan.ts'
 import { applyRetention, type Retention } from './retention.ts'
+import { TaskQueue } from './run-queue.ts'
 import type { EtlReport, EtlSummary } from './run-report.ts'
 import { Tally, type Task } from './run-tally.ts'
 import { finishSwaps } from './swap.ts'
@@ -30,6 +35,7 @@ export interface EtlOptions {
   readonly waitForHeld: boolean
   /** Go through all of processed/ for parts that no receipt names. */
   readonly sweep: boolean
+  readonly batch: BatchLimits
 }
 
 /** What rounds remember of one another: only to spare reads and repeated words. */
@@ -70,15 +76,17 @@ export async function runEtlOnce(
   try {
     for (const job of await finishSwaps(deps, signal)) report.onEvent({ kind: 'swap_finished', job })
     const tasks = await findTasks(deps, options, tally, signal, memory)
-    const held = await runTasks(tasks, false, tally, memory, signal)
+    const held = await runTasks(deps, tasks, false, tally, memory, signal)
     // Whoever holds them may be dead in a way that only time tells.
     const isWaiting = options.waitForHeld || tally.isIdle
-    const stillHeld = isWaiting ? await waitFor(held, tally, memory, signal) : held
+    const stillHeld = isWaiting ? await waitFor(deps, held, tally, memory, signal) : held
     tally.reportHeld(stillHeld, memory.reported)
-    await tidy(deps, options, report, memory, signal)
+    if (options.sweep || !tally.isIdle) await tidy(deps, options, report, memory, signal)
   } catch (error) {
     if (!signal.aborted) throw error
     tally.isStopped = true
+  } finally {
+    await deps.files.close()
   }
   return tally.summary()
 }
@@ -90,21 +98,57 @@ async function findTasks(
   signal: AbortSignal,
   memory: EtlMemory,
 ): Promise<Task[]> {
+  if (options.fromArchive) {
+    const receipts = await readReceipts(deps.store, deps.venue, signal, memory.receipts)
+    return archivedTasks(deps, options, receipts, signal)
+  }
   // Listed before receipts are read: a segment committed in between is then found finished, not new.
-  const files = options.fromArchive ? [] : await readReady(deps, memory, signal)
-  const receipts = await readReceipts(deps.store, deps.venue, signal, memory.receipts)
-  if (options.fromArchive) return archivedTasks(deps, options, receipts, signal)
-  const plan = planRound(deps.venue, files, receipts, options.hours, options.deleteRaw)
+  const files = await readReady(deps, memory, signal)
+  const planBy = (receipts: readonly Receipt[]): RoundPlan =>
+    planRound(deps.venue, files, receipts, options.hours, options.deleteRaw)
+  let plan = planBy([...memory.receipts.values()])
+  // Where nothing is due by what is known, nothing is due: receipts need not even be listed.
+  if (options.sweep || tasksOf(deps, options, plan, signal).length > 0)
+    plan = planBy(await readReceipts(deps.store, deps.venue, signal, memory.receipts))
   tally.foreign = plan.foreign.length
   for (const file of plan.foreign) {
     if (!memory.reported.has(file.key)) tally.report.onEvent({ kind: 'foreign', file })
     memory.reported.add(file.key)
   }
-  return plan.segments.map((segment) => ({
-    label: segment.label,
-    sizeBytes: segment.sizeBytes,
-    run: (wait) => convertReady(deps, segment, { ...options, wait }, signal),
-  }))
+  return tasksOf(deps, options, plan, signal)
+}
+
+function tasksOf(
+  deps: JobDeps,
+  options: EtlOptions,
+  { segments, unfinished }: RoundPlan,
+  signal: AbortSignal,
+): Task[] {
+  const due = planBatches(segments, options.batch, deps.clock.nowMs())
+  const alone = unfinished.map((segment): Batch => [segment])
+  return [...alone, ...due].map((batch) => readyTask(deps, options, batch, signal))
+}
+
+function readyTask(deps: JobDeps, options: EtlOptions, batch: Batch, signal: AbortSignal): Task {
+  const [{ label, header }, ...others] = batch
+  const tasks = (batches: readonly Batch[]): Task[] =>
+    batches.map((each) => readyTask(deps, options, each, signal))
+  return {
+    label,
+    job: jobId(label, header.recorder, header.n),
+    sizeBytes: sizeOf(batch),
+    objects: batch,
+    run: (wait) => convertReady(deps, batch, { ...options, wait }, signal),
+    rest(receipt) {
+      const left = others.filter((each) => !namesSegment(receipt, identityOf(each)))
+      return tasks(planBatches(left, { ...options.batch, isPatient: false }, 0))
+    },
+    apart: () => tasks(batch.map((segment): Batch => [segment])),
+  }
+}
+
+function identityOf({ header }: ReadySegment): SegmentIdentity {
+  return { recorder: header.recorder, firstN: header.n }
 }
 
 /** First and last lines of what lies in raw/ready, read once for each file: sealed segments never change. */
@@ -131,24 +175,29 @@ async function archivedTasks(
   receipts: readonly Receipt[],
   signal: AbortSignal,
 ): Promise<Task[]> {
-  const byLabel = new Map(
-    receipts.flatMap((receipt) => receipt.sources.map((source) => [source.label, { receipt, source }])),
-  )
+  const archive = await listArchive(deps.store, deps.venue, signal)
+  const archivedKeys = new Map(archive.map(({ label, object }) => [label, object.key]))
   const tasks: Task[] = []
-  for (const { object, label } of await listArchive(deps.store, deps.venue, signal)) {
-    const found = byLabel.get(label)
-    if (found === undefined || !isInRange(label, options.hours)) continue
-    tasks.push({
-      label,
-      sizeBytes: found.source.size_bytes,
-      run: (wait) => convertAgain(deps, found.receipt.job, object.key, wait, signal),
-    })
+  for (const { job, sources } of receipts) {
+    const here = sources.filter(({ label }) => archivedKeys.has(label))
+    if (!here.some(({ label }) => isInRange(label, options.hours))) continue
+    const task: Task = {
+      label: here[0]!.label,
+      job,
+      sizeBytes: sources.reduce((sum, source) => sum + source.size_bytes, 0),
+      objects: here.map(({ label, size_bytes: sizeBytes }) => ({ key: archivedKeys.get(label)!, sizeBytes })),
+      run: (wait) => convertAgain(deps, job, archivedKeys, wait, signal),
+      rest: () => [],
+      apart: () => [task],
+    }
+    tasks.push(task)
   }
   return tasks
 }
 
 /** @returns those that another worker holds */
 async function runTasks(
+  deps: JobDeps,
   tasks: readonly Task[],
   wait: boolean,
   tally: Tally,
@@ -158,16 +207,26 @@ async function runTasks(
   const held: Task[] = []
   const due = tasks.filter((task) => !memory.isResting(task.label))
   tally.expect(due)
-  for (const task of due) {
+  const queue = new TaskQueue(due, wait ? null : deps.board, deps.worker.writer)
+  for (let task = await queue.take(signal); task !== undefined; task = await queue.take(signal)) {
     signal.throwIfAborted()
+    deps.files.expect([...task.objects, ...(queue.next()?.objects.slice(0, 1) ?? [])])
     const outcome = await runTask(task, wait, tally, memory, signal)
-    if (outcome?.kind === 'held') held.push(task)
+    if (outcome?.kind === 'held') {
+      deps.board.outdate()
+      held.push(...task.apart())
+    } else if (outcome !== undefined) {
+      const rest = task.rest(outcome.receipt)
+      tally.undo(rest)
+      queue.add(rest)
+    }
   }
   return held
 }
 
 /** Takes over from the dead, and is there when the living have done; for as long as two claims last. */
 async function waitFor(
+  deps: JobDeps,
   held: readonly Task[],
   tally: Tally,
   memory: EtlMemory,
@@ -176,7 +235,7 @@ async function waitFor(
   const untilMs = tally.elapsedMs + 2 * claimTtlMs
   let left = held
   while (left.length > 0 && tally.elapsedMs < untilMs)
-    left = await runTasks(left, true, tally, memory, signal)
+    left = await runTasks(deps, left, true, tally, memory, signal)
   return left
 }
 
@@ -191,7 +250,11 @@ async function runTask(
   try {
     const outcome = await task.run(wait)
     tally.end(task, outcome, startMs)
-    if (outcome.kind === 'converted') reportKept(outcome.receipt, tally, memory)
+    if (outcome.kind === 'converted') {
+      const { venue, job, generation } = outcome.receipt
+      memory.receipts.set(receiptKey(venue, job, generation), outcome.receipt)
+      reportKept(outcome.receipt, tally, memory)
+    }
     return outcome
   } catch (error) {
     if (signal.aborted || error instanceof InvariantBroken) throw error
@@ -218,6 +281,8 @@ async function tidy(
   signal: AbortSignal,
 ): Promise<void> {
   const { store, clock, venue, worker } = deps
+  const { maxDays, maxBytes } = options.retention
+  if (!options.sweep && maxDays === null && maxBytes === null) return
   const receipts = await readReceipts(store, venue, signal, memory.receipts)
   for (const key of await applyRetention(store, clock, venue, options.retention, receipts, signal))
     report.onEvent({ kind: 'archive_removed', key })

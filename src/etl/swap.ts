@@ -25,6 +25,7 @@ import { Claim, type ClaimDeps } from './job-claim.ts'
 
 /**
  * @param receipt the current generation of its job, under whose claim this runs
+ * @param certain keys of parts that need no look
  * @returns false when a part is not there as committed: nothing of earlier generations was removed for it then
  */
 export async function finishSwap(
@@ -32,8 +33,9 @@ export async function finishSwap(
   claim: Claim,
   receipt: Receipt,
   signal: AbortSignal,
+  certain: ReadonlySet<string> = new Set(),
 ): Promise<boolean> {
-  if (!(await arePartsThere(deps.store, receipt))) return false
+  if (!(await arePartsThere(deps.store, receipt, certain))) return false
   if (!isStagedFirst(receipt)) return true
   await removeEarlier(deps, claim, receipt)
   await removeMerged(deps, claim, receipt)
@@ -173,6 +175,6 @@ async function finishUnderClaim(deps: ClaimDeps, job: string, signal: AbortSigna
     if (error instanceof VaultError && error.kind === 'held') return false
     throw error
   } finally {
-    await claim.release(true)
+    await claim.release()
   }
 }

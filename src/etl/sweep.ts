@@ -80,7 +80,7 @@ async function removeOrphan(
     claim.assertCurrent()
     return await deps.store.delete(key)
   } finally {
-    await claim.release(true)
+    await claim.release()
   }
 }
 
@@ -130,7 +130,7 @@ export async function sweepClaims(
     if (!(claim instanceof Claim)) continue
     // All older than the claim just taken.
     for (const key of keys) await deps.store.delete(key)
-    await claim.release(true)
+    await claim.release()
     cleared++
   }
   return cleared

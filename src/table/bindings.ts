@@ -9,6 +9,13 @@ import type { ObjectStore } from '../storage/object-store.ts'
 import type { NumberType } from './receipt.ts'
 import { StrictFields } from './receipt-fields.ts'
 
+/** A segment that a batch is to hold beside its first. */
+export interface BatchMember {
+  readonly first_n: number
+  /** Where it lay: `segment_20251203T14_00002`. */
+  readonly label: string
+}
+
 /** One plan of a job: what decides the names and bytes of its parts. */
 export interface Binding {
   readonly format: 1
@@ -23,6 +30,11 @@ export interface Binding {
   readonly number_type: NumberType
   readonly compression: string
   readonly writer: string
+  /**
+   * In the binding of the segment that names a batch: what else is to go into it, ascending, all of one recorder. Each of them belongs to the
+   * batch once its own binding says so too.
+   */
+  readonly members?: readonly BatchMember[]
 }
 
 /** (recorder, first n): what a segment is, whatever it is called. */
@@ -69,6 +81,10 @@ export async function bind(
 function parseBinding(key: string, body: Uint8Array, generation: number): Binding {
   const fields = StrictFields.parse(key, body)
   fields.format(1)
+  const members = fields.listIfThere('members', (member) => ({
+    first_n: member.count('first_n'),
+    label: member.matching('label', /^segment_\d{8}T\d{2}_\d{5,}$/, "a segment's label"),
+  }))
   const binding: Binding = {
     format: 1,
     job: fields.matching('job', /^[A-Za-z0-9_-]{1,200}$/, 'a job'),
@@ -79,6 +95,7 @@ function parseBinding(key: string, body: Uint8Array, generation: number): Bindin
     number_type: fields.oneOf('number_type', ['decimal', 'double']),
     compression: fields.text('compression'),
     writer: fields.text('writer'),
+    ...(members === undefined ? {} : { members }),
   }
   if (binding.generation === generation) return binding
   throw new VaultError('corrupt', `${key}: holds plan ${binding.generation}`, {

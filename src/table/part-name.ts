@@ -13,16 +13,25 @@ export function partDigits(job: string, planGeneration: number, length: number):
   return sha256Hex(`${job} ${planGeneration}`).slice(0, length)
 }
 
-/** `segment_20251203T14_00002_abcdefghij_12345`: its segment's label and identity. */
+/** `segment_20251203T14_00002_abcdefghij_12345`: label and identity of its segment, or of the first of its batch. */
 export function jobId(label: string, recorder: string, firstN: number): string {
   return `${label}_${recorder}_${firstN}`
 }
 
-/** Label, recorder and first n of a job of one segment; undefined when the name is not one. */
+/** The job of a segment that its batch was committed without: `…_b2`, by the generation of the binding that says so. */
+export function jobIdAgain(
+  label: string,
+  { recorder, firstN }: { readonly recorder: string; readonly firstN: number },
+  bindingGeneration: number,
+): string {
+  return `${jobId(label, recorder, firstN)}_b${bindingGeneration}`
+}
+
+/** Label, recorder and first n of the segment that a job is called after; undefined when the name is not one. */
 export function parseJobId(
   job: string,
 ): { readonly label: string; readonly recorder: string; readonly firstN: number } | undefined {
-  const match = /^(segment_\d{8}T\d{2}_\d{5,})_([a-z2-7]{10})_(\d+)$/.exec(job)
+  const match = /^(segment_\d{8}T\d{2}_\d{5,})_([a-z2-7]{10})_(\d+)(?:_b\d+)?$/.exec(job)
   return match === null ? undefined : { label: match[1]!, recorder: match[2]!, firstN: Number(match[3]) }
 }
 

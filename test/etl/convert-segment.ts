@@ -9,7 +9,7 @@ import { DuckDBInstance } from '@duckdb/node-api'
 import type { NumberType, TableName } from '../../src/dataset/names.ts'
 import type { RowText } from '../../src/dataset/rebuild.ts'
 import { tableColumns } from '../../src/dataset/tables.ts'
-import { convertSegment } from '../../src/etl/convert.ts'
+import { convertSegments } from '../../src/etl/convert.ts'
 import type { Conversion } from '../../src/etl/conversion.ts'
 
 export const recorder = 'abcdefghij'
@@ -73,15 +73,16 @@ export async function withConversion<T>(
     const path = join(dir, 'segment.ndjson')
     await writeFile(path, bytes)
     const label = 'segment_20251203T14_00001'
-    const source = { path, key: `raw/ready/coinbase/${label}.ndjson`, label }
-    const conversion = await convertSegment(
-      source,
+    const source = { key: `raw/ready/coinbase/${label}.ndjson`, label, file: async () => path }
+    const conversion = await convertSegments(
+      [source],
       {
         scratchDir: join(dir, 'scratch'),
         venue: 'coinbase',
         job: `${label}_${recorder}_1`,
         planGeneration: 1,
         partDigits: 'abc12345',
+        onParts: () => undefined,
         software: 'mdv test',
         numberType: options.numberType ?? 'decimal',
         compression: 'zstd',

@@ -121,6 +121,6 @@ async function convertRest(bench: Bench): Promise<void> {
   for (const receipt of receipts.filter((each) => each.generation === 1)) {
     const label = receipt.sources[0]!.label
     const archived = (await bench.keys('raw/archive/')).find((key) => key.includes(label))
-    await convertAgain(await bench.worker(), receipt.job, archived!, false, never)
+    await convertAgain(await bench.worker(), receipt.job, new Map([[label, archived!]]), false, never)
   }
 }

@@ -6,16 +6,24 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, readFileSync } from 'node:fs'
-import { link, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative, sep } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { Clock } from '../../src/core/clock.ts'
-import type { Convert, ConvertedPart, ConvertSettings } from '../../src/etl/conversion.ts'
+import { ClaimBoard } from '../../src/etl/claim-board.ts'
+import type {
+  Convert,
+  ConvertedPart,
+  ConvertedSource,
+  ConvertSettings,
+  ConvertSource,
+} from '../../src/etl/conversion.ts'
 import type { Worker } from '../../src/etl/job-claim.ts'
 import type { JobDeps } from '../../src/etl/job-commit.ts'
 import type { EtlOptions } from '../../src/etl/run.ts'
 import type { EtlEvent, EtlReport } from '../../src/etl/run-report.ts'
+import { SourceFiles } from '../../src/etl/source-files.ts'
 import { realDisk, type Disk, type DiskFile } from '../../src/storage/disk.ts'
 import { processed, rawReady, readySegmentKey } from '../../src/storage/keys.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
@@ -23,6 +31,7 @@ import type { LocalObjectStore, PutOutcome } from '../../src/storage/object-stor
 import { tableNames } from '../../src/table/receipt.ts'
 import { readReceipts } from '../../src/table/receipts.ts'
 import { partLocation } from '../../src/table/staged.ts'
+import { FarStore } from '../storage/far-store.ts'
 
 export const never = new AbortController().signal
 export const baseMs = 1_764_770_400_000
@@ -175,22 +184,25 @@ export class Bench {
   readonly store: LocalObjectStore
   readonly time = new SharedTime()
   readonly #folder: string
+  readonly #isFar: boolean
   readonly #dead = new Set<number>()
   #workers = 0
 
-  private constructor(store: LocalObjectStore, folder: string) {
+  private constructor(store: LocalObjectStore, folder: string, isFar: boolean) {
     this.store = store
     this.#folder = folder
+    this.#isFar = isFar
   }
 
-  static async make(): Promise<Bench> {
+  /** @param isFar workers see a store without files, as a bucket is one */
+  static async make(isFar = false): Promise<Bench> {
     const folder = await mkdtemp(join(tmpdir(), 'mdv-job-'))
-    return new Bench(await openLocalStore(folder, hastyDisk), folder)
+    return new Bench(await openLocalStore(folder, hastyDisk), folder, isFar)
   }
 
   /** The same vault in another folder, with the same dead and the same time. */
   async copy(): Promise<Bench> {
-    const bench = await Bench.make()
+    const bench = await Bench.make(this.#isFar)
     cpSync(this.#folder, bench.#folder, { recursive: true, preserveTimestamps: true })
     bench.time.ms = this.time.ms
     bench.#workers = this.#workers
@@ -207,21 +219,26 @@ export class Bench {
     store: LocalObjectStore = this.store,
     changes: Partial<ConvertSettings> = {},
     convert: Convert = smallConvert(changes.software ?? settings.software),
-  ): Promise<JobDeps & { readonly pid: number }> {
+  ): Promise<JobDeps & { readonly clock: ReturnType<SharedTime['clock']>; readonly pid: number }> {
     const pid = ++this.#workers
     const worker: Worker = {
       writer: `writer${pid}`,
       identity: { host: 'here', boot: null, pid_namespace: null, pid, started: null },
       isDead: async (identity) => this.#dead.has(identity.pid),
     }
+    const clock = this.time.clock()
+    const scratchDir = await this.store.scratch(`etl/${worker.writer}`)
+    const seen = this.#isFar ? new FarStore(store) : store
     return {
-      store,
-      clock: this.time.clock(),
+      store: seen,
+      clock,
       venue: 'coinbase',
       convert,
       settings: { ...settings, ...changes },
       worker,
-      scratchDir: await this.store.scratch(`etl/${worker.writer}`),
+      scratchDir,
+      files: new SourceFiles(seen, scratchDir),
+      board: new ClaimBoard({ store: seen, clock, venue: 'coinbase' }),
       pid,
     }
   }
@@ -378,12 +395,14 @@ function linesOf(text: string): SmallLine[] {
 
 /** One part a product; the bytes are a function of lines and software, and end as a Parquet file does. */
 export function smallConvert(software: string, salt: () => string = () => ''): Convert {
-  return async (source, plan) => {
-    const bytes = await readFile(source.path)
-    const lines = linesOf(bytes.toString('utf8'))
-    const header = (
-      JSON.parse(bytes.toString('utf8').split('\n')[0]!) as { segment: { n: number; recorder: string } }
-    ).segment
+  return async (sources, plan, signal) => {
+    const converted: ConvertedSource[] = []
+    const lines: SmallLine[] = []
+    for (const source of sources) {
+      const { found, ...facts } = await readSmall(source, signal)
+      converted.push(facts)
+      lines.push(...found)
+    }
     const good = lines.filter((line) => line.product !== 'reject')
     const parts: ConvertedPart[] = []
     for (const product of [...new Set(good.map((line) => line.product))].sort()) {
@@ -405,26 +424,46 @@ export function smallConvert(software: string, salt: () => string = () => ''): C
         sha256: sha256(whole),
         minTimeNs: BigInt(baseMs + rows[0]!) * 1_000_000n,
         maxTimeNs: BigInt(baseMs + rows.at(-1)!) * 1_000_000n,
+        slice: null,
       })
+      plan.onParts(parts.slice(-1))
     }
     const rejects = lines.filter((line) => line.product === 'reject')
     const rejectsPath = rejects.length === 0 ? null : join(plan.scratchDir, 'rejects.ndjson')
     if (rejectsPath !== null)
       await writeFile(rejectsPath, rejects.map((line) => JSON.stringify({ n: line.n }) + '\n').join(''))
     return {
-      recorder: header.recorder,
-      firstN: header.n,
-      lastN: lines.at(-1)?.n ?? null,
-      firstRecvNs: null,
-      lastRecvNs: null,
-      fileSha256: sha256(bytes),
-      sizeBytes: (await stat(source.path)).size,
-      sealSha256: null,
-      sealProblem: sealedOtherwise(bytes) ? 'the seal says another sha256' : null,
+      sources: converted,
       lines: { total: lines.length, frames: 0, events: good.length, rejected: rejects.length },
       parts,
       rejectsPath,
     }
+  }
+}
+
+async function readSmall(
+  source: ConvertSource,
+  signal: AbortSignal,
+): Promise<ConvertedSource & { readonly found: readonly SmallLine[] }> {
+  const bytes = await readFile(await source.file(signal))
+  const found = linesOf(bytes.toString('utf8'))
+  const { segment } = JSON.parse(bytes.toString('utf8').split('\n')[0]!) as {
+    segment: { n: number; recorder: string }
+  }
+  return {
+    found,
+    key: source.key,
+    label: source.label,
+    recorder: segment.recorder,
+    firstN: segment.n,
+    lastN: found.at(-1)?.n ?? null,
+    firstRecvNs: null,
+    lastRecvNs: null,
+    fileSha256: sha256(bytes),
+    sizeBytes: bytes.length,
+    sealSha256: null,
+    sealProblem: sealedOtherwise(bytes) ? 'the seal says another sha256' : null,
+    lines: found.length,
   }
 }
 
@@ -450,6 +489,7 @@ export const etlOptions: EtlOptions = {
   fromArchive: false,
   waitForHeld: true,
   sweep: true,
+  batch: { segmentsMax: 1, bytesMax: 1e9, waitMs: 0, isPatient: false },
 }
 
 export function collect(): EtlReport & { readonly events: EtlEvent[] } {

@@ -28,7 +28,10 @@ async function prepare(): Promise<{ bench: Bench; ready: ReadySegment }> {
   const bench = await Bench.make()
   await bench.segment(1, 1, products)
   const header = (JSON.parse(segmentBytes(1, products).split('\n')[0]!) as { segment: SegmentHeader }).segment
-  return { bench, ready: { key: readySegmentKey('coinbase', label), label, sizeBytes: 0, header } }
+  return {
+    bench,
+    ready: { key: readySegmentKey('coinbase', label), label, sizeBytes: 0, header, lastN: 4, readyMs: 0 },
+  }
 }
 
 /** Runs until nothing is left to do, as the watcher would. */
@@ -40,7 +43,7 @@ async function settle(bench: Bench, software = 'mdv test'): Promise<void> {
 async function changesOfOneJob(): Promise<number> {
   const { bench, ready } = await prepare()
   const store = new CrashingStore(bench.store)
-  await convertReady(await bench.worker(store), ready, options, never)
+  await convertReady(await bench.worker(store), [ready], options, never)
   await bench.remove()
   return store.changes
 }
@@ -57,7 +60,7 @@ async function heldUp(bench: Bench, ready: ReadySegment, at: number, software = 
     reached()
     await isResumed
   }
-  const ending = convertReady(await bench.worker(store, { software }), ready, options, never).then(
+  const ending = convertReady(await bench.worker(store, { software }), [ready], options, never).then(
     (outcome): JobOutcome | VaultError => outcome,
     (error: unknown) => {
       if (error instanceof VaultError) return error
@@ -82,7 +85,7 @@ for (const software of ['mdv test', 'mdv other'])
       const sleeper = await heldUp(bench, ready, at)
       const other = await convertReady(
         await bench.worker(bench.store, { software }),
-        ready,
+        [ready],
         { ...options, wait: true },
         never,
       )
@@ -107,7 +110,7 @@ for (const software of ['mdv test', 'mdv other'])
 test('a worker that is awake keeps its job: a second one leaves it alone', async () => {
   const { bench, ready } = await prepare()
   const first = await heldUp(bench, ready, 4)
-  const second = await convertReady(await bench.worker(), ready, options, never)
+  const second = await convertReady(await bench.worker(), [ready], options, never)
   assert.equal(second.kind, 'held')
   assert.deepEqual(await bench.committed(), [])
   const ending = await first.resume()
@@ -139,7 +142,7 @@ test('two workers interleaved at any two steps commit one set of parts', async (
 
 test('a receipt whose parts were removed by another plan is followed by the next generation', async () => {
   const { bench, ready } = await prepare()
-  await convertReady(await bench.worker(), ready, { ...options, deleteRaw: false }, never)
+  await convertReady(await bench.worker(), [ready], { ...options, deleteRaw: false }, never)
   const [part] = (await bench.state()).receipts[0]!.parts
   await bench.store.delete(part!.key)
   await settle(bench)
@@ -166,10 +169,10 @@ test('a receipt whose answer was lost is found to be committed, and raw goes', a
     throw new VaultError('unavailable', 'no answer')
   }
   const worker = await bench.worker(store)
-  await assert.rejects(convertReady(worker, ready, options, never), /no answer/)
+  await assert.rejects(convertReady(worker, [ready], options, never), /no answer/)
   assert.deepEqual((await bench.state()).ready, [ready.key], 'nothing is deleted on an unknown outcome')
   assert.deepEqual(await bench.globbed(), [1, 2, 3])
-  const outcome = await convertReady(worker, ready, options, never)
+  const outcome = await convertReady(worker, [ready], options, never)
   assert.equal(outcome.kind, 'converted')
   assert.deepEqual((await bench.state()).ready, [])
   await bench.remove()
@@ -179,7 +182,7 @@ test('a segment that is bound keeps its job under another file name', async () =
   const { bench, ready } = await prepare()
   const dying = new CrashingStore(bench.store, 4)
   const first = await bench.worker(dying)
-  await assert.rejects(convertReady(first, ready, options, never), Crash)
+  await assert.rejects(convertReady(first, [ready], options, never), Crash)
   bench.kill(first.pid)
   assert.notEqual(await bench.store.head(bindingKey('coinbase', 'abcdefghij', 1, 1)), undefined)
 
@@ -200,10 +203,10 @@ test('a segment that is bound keeps its job under another file name', async () =
 
 test('raw bytes that the receipt does not name are left alone', async () => {
   const { bench, ready } = await prepare()
-  await convertReady(await bench.worker(), ready, options, never)
+  await convertReady(await bench.worker(), [ready], options, never)
   await bench.write(ready.key, segmentBytes(1, [...products, 'BTC-USD']))
   await assert.rejects(
-    convertReady(await bench.worker(), ready, options, never),
+    convertReady(await bench.worker(), [ready], options, never),
     (error) => error instanceof VaultError && error.kind === 'corrupt' && /left alone/.test(error.message),
   )
   assert.deepEqual((await bench.state()).ready, [ready.key])
@@ -213,12 +216,12 @@ test('raw bytes that the receipt does not name are left alone', async () => {
 test('a part under our name with other bytes makes the next plan, with more digits', async () => {
   const { bench, ready } = await prepare()
   const probe = await prepare()
-  await convertReady(await probe.bench.worker(), probe.ready, options, never)
+  await convertReady(await probe.bench.worker(), [probe.ready], options, never)
   const { key } = (await probe.bench.state()).receipts[0]!.parts[0]!
   await probe.bench.remove()
 
   await bench.write(key, '{"rows":[]}\nsomething else')
-  const outcome = await convertReady(await bench.worker(), ready, options, never)
+  const outcome = await convertReady(await bench.worker(), [ready], options, never)
   assert.equal(outcome.kind, 'converted')
   const { receipts } = await bench.state()
   assert.match(receipts[0]!.parts[0]!.key, /_[0-9a-f]{16}\.parquet$/)
@@ -240,21 +243,21 @@ test('a claim is renewed while its holder works, and lost past its deadline even
   const { bench, ready } = await prepare()
   let slow: (() => Promise<void>) | undefined
   const convert = smallConvert('mdv test')
-  const worker = await bench.worker(bench.store, {}, async (source, plan, signal) => {
+  const worker = await bench.worker(bench.store, {}, async (sources, plan, signal) => {
     await slow?.()
     signal.throwIfAborted()
-    return convert(source, plan, signal)
+    return convert(sources, plan, signal)
   })
-  const clock = worker.clock as ReturnType<Bench['time']['clock']>
+  const clock = worker.clock
   slow = async () => {
     bench.time.ms += claimTtlMs + 1
     await clock.fire()
   }
-  assert.equal((await convertReady(worker, ready, options, never)).kind, 'held')
+  assert.equal((await convertReady(worker, [ready], options, never)).kind, 'held')
   assert.deepEqual(await bench.globbed(), [])
   bench.kill(worker.pid)
 
-  const next = await bench.worker(bench.store, {}, async (source, plan, signal) => {
+  const next = await bench.worker(bench.store, {}, async (sources, plan, signal) => {
     for (let i = 0; i < 5; i++) {
       bench.time.ms += claimTtlMs / 3
       const before = await bench.keys('raw/processing/')
@@ -263,9 +266,9 @@ test('a claim is renewed while its holder works, and lost past its deadline even
       for (let now = before; now.length !== 1 || now[0] === before[0];)
         now = await bench.keys('raw/processing/')
     }
-    return convert(source, plan, signal)
+    return convert(sources, plan, signal)
   })
-  const nextClock = next.clock as ReturnType<Bench['time']['clock']>
-  assert.equal((await convertReady(next, ready, options, never)).kind, 'converted')
+  const nextClock = next.clock
+  assert.equal((await convertReady(next, [ready], options, never)).kind, 'converted')
   await bench.remove()
 })

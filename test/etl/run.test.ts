@@ -101,9 +101,9 @@ test('a segment that fails does not keep the others waiting; a full disk ends th
   for (const counter of [1, 2, 3]) await bench.segment(counter, counter * 10, ['BTC-USD'])
   const failing = (error: Error) => {
     const convert = smallConvert('mdv test')
-    return bench.worker(bench.store, {}, async (source, plan, signal) => {
-      if (source.label.endsWith('2')) throw error
-      return convert(source, plan, signal)
+    return bench.worker(bench.store, {}, async (sources, plan, signal) => {
+      if (sources[0]!.label.endsWith('2')) throw error
+      return convert(sources, plan, signal)
     })
   }
   await assert.rejects(
@@ -142,10 +142,10 @@ test('a signal while converting ends the run with nothing half done, and one in 
     const worker = await bench.worker(
       when === 'committing' ? proxied(store, bench) : bench.store,
       {},
-      async (source, plan, signal) => {
+      async (sources, plan, signal) => {
         if (when === 'converting') controller.abort(new Error('stop'))
         signal.throwIfAborted()
-        return convert(source, plan, signal)
+        return convert(sources, plan, signal)
       },
     )
     const summary = await runEtlOnce(worker, etlOptions, collect(), controller.signal)

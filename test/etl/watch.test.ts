@@ -70,9 +70,9 @@ test('a segment that fails again and again rests longer each time, and the other
   await bench.segment(2, 10, ['BTC-USD'])
   const convert = smallConvert('mdv test')
   let tries = 0
-  const worker = await bench.worker(bench.store, {}, async (source, plan, signal) => {
-    if (source.label.endsWith('1') && ++tries < 4) throw new VaultError('corrupt', 'bad')
-    return convert(source, plan, signal)
+  const worker = await bench.worker(bench.store, {}, async (sources, plan, signal) => {
+    if (sources[0]!.label.endsWith('1') && ++tries < 4) throw new VaultError('corrupt', 'bad')
+    return convert(sources, plan, signal)
   })
   const report = await watched(bench, worker, async (count) => {
     if (count === 2) await bench.segment(3, 20, ['BTC-USD'])
@@ -90,9 +90,9 @@ test('a full disk is no end of watching: rounds are tried again, later each time
   await bench.segment(1, 1, ['BTC-USD'])
   let isFull = true
   const convert = smallConvert('mdv test')
-  const worker = await bench.worker(bench.store, {}, async (source, plan, signal) => {
+  const worker = await bench.worker(bench.store, {}, async (sources, plan, signal) => {
     if (isFull) throw new VaultError('preflight', 'the disk is full')
-    return convert(source, plan, signal)
+    return convert(sources, plan, signal)
   })
   const report = await watched(bench, worker, async (count) => {
     if (count >= 2) isFull = false

@@ -8,8 +8,10 @@ import { adoptFile } from '../../src/query/adopt/adopt-file.ts'
 import { adoptedSegmentBytes } from '../../src/query/adopt/adopt-run.ts'
 import { parseMapping } from '../../src/query/adopt/mapping.ts'
 import { systemClock } from '../../src/cli/system-clock.ts'
-import { convertSegment } from '../../src/etl/convert.ts'
+import { ClaimBoard } from '../../src/etl/claim-board.ts'
+import { convertSegments } from '../../src/etl/convert.ts'
 import { runEtlOnce } from '../../src/etl/run.ts'
+import { SourceFiles } from '../../src/etl/source-files.ts'
 import type { Finding } from '../../src/query/verify/finding.ts'
 import { makePrinter } from '../../src/query/output.ts'
 import { unpacked } from '../../src/query/raw-bytes.ts'
@@ -73,8 +75,10 @@ async function convertAll(into: LocalObjectStore): Promise<number> {
       settings,
       worker,
       scratchDir,
-      convert: (source, plan, abort) =>
-        convertSegment(source, { ...plan, ...settings, memoryLimitMb: 512, threads: 1 }, abort),
+      files: new SourceFiles(into, scratchDir),
+      board: new ClaimBoard({ store: into, clock: systemClock, venue: 'coinbase' }),
+      convert: (sources, plan, abort) =>
+        convertSegments(sources, { ...plan, ...settings, memoryLimitMb: 512, threads: 1 }, abort),
     },
     {
       deleteRaw: true,
@@ -84,6 +88,7 @@ async function convertAll(into: LocalObjectStore): Promise<number> {
       fromArchive: false,
       waitForHeld: false,
       sweep: false,
+      batch: { segmentsMax: 1, bytesMax: 1e9, waitMs: 0, isPatient: false },
     },
     {
       onEvent: (event) => assert.notEqual(event.kind, 'failed', JSON.stringify(event)),

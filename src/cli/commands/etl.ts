@@ -8,10 +8,12 @@ import { messageOf, systemCode, VaultError } from '../../core/errors.ts'
 import { isUtcDate } from '../../core/time.ts'
 import type { Convert, ConvertSettings } from '../../etl/conversion.ts'
 import type { JobDeps } from '../../etl/job-commit.ts'
+import { ClaimBoard } from '../../etl/claim-board.ts'
 import type { Worker } from '../../etl/job-claim.ts'
 import type { HourRange } from '../../etl/plan.ts'
 import { runEtlOnce, type EtlOptions } from '../../etl/run.ts'
 import type { EtlEvent, EtlProgress, EtlSummary } from '../../etl/run-report.ts'
+import { SourceFiles } from '../../etl/source-files.ts'
 import { openWorkerScratch } from '../../etl/sweep.ts'
 import { watchEtl } from '../../etl/watch.ts'
 import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
@@ -59,7 +61,10 @@ export const command: Command = {
     const scratchDir = await openWorkerScratch(store, worker)
     try {
       const { convert, settings } = await loadConvert(config.etl)
-      const deps: JobDeps = { store, clock: context.clock, venue, convert, settings, worker, scratchDir }
+      const { clock } = context
+      const files = new SourceFiles(store, scratchDir)
+      const board = new ClaimBoard({ store, clock, venue })
+      const deps: JobDeps = { store, clock, venue, convert, settings, worker, scratchDir, files, board }
       const options = optionsOf(config.etl, hours, context.options['fromArchive'] === true, !isWatch)
       return await (isWatch
         ? watch(context, deps, options, config.etl.poll_interval_seconds)
@@ -174,6 +179,12 @@ function optionsOf(
     fromArchive,
     waitForHeld,
     sweep: true,
+    batch: {
+      segmentsMax: config.batch_max_segments,
+      bytesMax: config.batch_max_mb * 1e6,
+      waitMs: config.batch_wait_seconds * 1000,
+      isPatient: !waitForHeld,
+    },
   }
 }
 
@@ -185,7 +196,7 @@ async function makeWorker(): Promise<Worker> {
 async function loadConvert(
   config: EtlConfig,
 ): Promise<{ readonly convert: Convert; readonly settings: ConvertSettings }> {
-  const { convertSegment } = await import('../../etl/convert.ts')
+  const { convertSegments } = await import('../../etl/convert.ts')
   const { duckdb } = await import('../../storage/duckdb.ts')
   const settings: ConvertSettings = {
     // Another DuckDB may write other bytes for the same rows.
@@ -197,7 +208,7 @@ async function loadConvert(
   const limits = { memoryLimitMb: config.memory_limit_mb, threads }
   return {
     settings,
-    convert: (source, plan, signal) => convertSegment(source, { ...plan, ...settings, ...limits }, signal),
+    convert: (sources, plan, signal) => convertSegments(sources, { ...plan, ...settings, ...limits }, signal),
   }
 }
 
@@ -233,7 +244,9 @@ function eventWords(event: EtlEvent): string | null {
       const { receipt, sizeBytes, elapsedMs, label } = event
       const rejected =
         receipt.lines.rejected === 0 ? '' : `, ${receipt.lines.rejected} rejected (${receipt.rejects_key})`
-      return `${label}: ${receipt.lines.total} lines, ${receipt.parts.length} parts${rejected}, ${rateText(sizeBytes, elapsedMs)}`
+      const others = receipt.sources.length - 1
+      const more = others === 0 ? '' : ` and ${others} more`
+      return `${label}${more}: ${receipt.lines.total} lines, ${receipt.parts.length} parts${rejected}, ${rateText(sizeBytes, elapsedMs)}`
     }
     case 'finished':
       return `${event.label}: was committed already, by an earlier run or another worker`
