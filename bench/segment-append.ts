@@ -29,7 +29,7 @@ const base = await mkdtemp(join(tmpdir(), 'mdv-bench-'))
 try {
   const store = await openLocalStore(base)
   const log = new SegmentLog(
-    { clock: systemClock, openWriter: writeInThread(base) },
+    { clock: systemClock, openWriter: writeInThread(base, null) },
     {
       venue: 'coinbase',
       url: '',

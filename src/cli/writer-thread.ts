@@ -8,6 +8,8 @@ import type { OpenWriter, Writer, WriterEvents, WriterOptions, WriterStats } fro
 /** What the thread is started with. */
 export interface WriterStart {
   readonly baseDir: string
+  /** Of the folder; null: the disk's own. */
+  readonly bytesMax: number | null
   readonly options: WriterOptions
 }
 
@@ -34,9 +36,12 @@ export function memoryOf(buffers: BatchBuffers): Transferable[] {
   return [buffers.bytes.buffer, buffers.records.buffer]
 }
 
-/** @param baseDir the vault's folder, which the thread opens for itself */
-export function writeInThread(baseDir: string): OpenWriter {
-  return (options, events) => new WriterThread({ baseDir, options }, events)
+/**
+ * @param baseDir the vault's folder, which the thread opens for itself
+ * @param bytesMax what it may hold; null: what the disk takes
+ */
+export function writeInThread(baseDir: string, bytesMax: number | null): OpenWriter {
+  return (options, events) => new WriterThread({ baseDir, bytesMax, options }, events)
 }
 
 class WriterThread implements Writer {

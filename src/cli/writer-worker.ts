@@ -2,12 +2,13 @@
 
 import { parentPort, workerData, type Transferable } from 'node:worker_threads'
 import { realDisk } from '../storage/disk.ts'
+import { limitedDisk } from '../storage/limited-disk.ts'
 import { openLocalStore } from '../storage/local.ts'
 import { writeHere } from '../segment/writer.ts'
 import { systemClock } from './system-clock.ts'
 import { memoryOf, type WriterReport, type WriterRequest, type WriterStart } from './writer-thread.ts'
 
-const { baseDir, options } = workerData as WriterStart
+const { baseDir, bytesMax, options } = workerData as WriterStart
 const port = parentPort!
 
 function tell(report: WriterReport, memory: readonly Transferable[] = []): void {
@@ -15,7 +16,9 @@ function tell(report: WriterReport, memory: readonly Transferable[] = []): void 
 }
 
 const store = await openLocalStore(baseDir)
-const writer = writeHere({ store, disk: realDisk, clock: systemClock })(options, {
+const limit = { folder: baseDir, setting: 'ingestion.spool_max_gb' }
+const disk = bytesMax === null ? realDisk : limitedDisk(realDisk, systemClock, { ...limit, bytesMax })
+const writer = writeHere({ store, disk, clock: systemClock })(options, {
   onDurable: (batches, stats) => {
     const buffers = batches.map(({ bytes, records }) => ({ bytes, records }))
     tell({ kind: 'durable', buffers, stats }, buffers.flatMap(memoryOf))

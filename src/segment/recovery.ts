@@ -184,7 +184,7 @@ async function recoverFile(
 }
 
 /** What a file holds: read once, decided on afterwards. */
-interface Survey {
+export interface Survey {
   readonly header: SegmentHeader | null
   readonly isSealed: boolean
   /** Where the file is to end before events and seal are added. */
@@ -208,7 +208,7 @@ interface Survey {
   readonly cutBefore: number | null
 }
 
-interface OpenConnection {
+export interface OpenConnection {
   readonly conn: string
   readonly products: readonly string[]
   readonly lastSequence: number | null
@@ -304,7 +304,7 @@ async function hashOf(
 }
 
 /** Which connections were open at the end, and where each one stood. */
-class ConnectionHistory {
+export class ConnectionHistory {
   readonly #sequenceOf: (frame: Buffer) => number
   readonly #counters = new Map<string, ConnectionCounter>()
   readonly #open = new Map<

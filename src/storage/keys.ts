@@ -25,6 +25,32 @@ export function parseSegmentLabel(
 }
 
 export const activeSegmentKey = (venue: string, label: string): string => `${rawActive(venue)}${label}.ndjson`
+
+/** In a bucket a segment grows by chunks: the folder of one, named by its label on the recorder's disk and its identity. */
+export const chunkFolder = (venue: string, label: string, recorder: string, firstN: number): string =>
+  `${rawActive(venue)}${label}.${recorder}_${firstN}/`
+
+/** @param number from 1; exact ranges of the file in this order */
+export const chunkKey = (folder: string, number: number): string =>
+  `${folder}${String(number).padStart(5, '0')}.ndjson`
+
+/** Label, recorder and first n of a chunk folder, and the number of a chunk in it; undefined for any other key. */
+export function parseChunkKey(key: string):
+  | {
+      readonly folder: string
+      readonly label: string
+      readonly recorder: string
+      readonly firstN: number
+      readonly number: number
+    }
+  | undefined {
+  const match =
+    /^(raw\/active\/[^/]+\/(segment_\d{8}T\d{2}_\d{5,})\.([a-z2-7]{10})_(\d{1,16})\/)(\d{5,})\.ndjson$/.exec(key)
+  if (match === null) return undefined
+  const [, folder = '', label = '', recorder = '', firstN, number] = match
+  return { folder, label, recorder, firstN: Number(firstN), number: Number(number) }
+}
+
 export const readySegmentKey = (venue: string, label: string): string => `${rawReady(venue)}${label}.ndjson`
 export const archivedSegmentKey = (
   venue: string,

@@ -19,9 +19,11 @@ import { openLocalStore } from '../../storage/local.ts'
 import type { LocalObjectStore } from '../../storage/object-store.ts'
 import { isProvablyAlive, isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
 import { coinbase } from '../../venue/coinbase.ts'
+import { sequenceNumbers } from '../../venue/sequence.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { recordingFolder, type CoinbaseConfig, type Config } from '../config.ts'
 import { software } from '../version.ts'
+import { startShipping, type Shipping } from '../shipping.ts'
 import { writeInThread } from '../writer-thread.ts'
 
 const megabyte = 1_000_000
@@ -50,14 +52,17 @@ export const command: Command = {
     const renewing = renewUntil(lease, context, AbortSignal.any([context.signal, lost.signal]), lost)
     try {
       await recover(store, context)
+      const shipping = startShipping(config, context)
       const progress = await record(
         store,
         config,
         makeToken,
         context,
+        shipping,
         AbortSignal.any([context.signal, lost.signal]),
       )
       await summarize(progress, context)
+      await shipping?.finish()
       // Whoever has the lease now has sealed what was here: this is no orderly end.
       if (lost.signal.aborted) throw lost.signal.reason
     } finally {
@@ -130,17 +135,11 @@ async function renewUntil(
 }
 
 async function recover(store: LocalObjectStore, context: CommandContext): Promise<void> {
-  const deps = { store, disk: realDisk, clock: context.clock, sequenceOf }
+  const deps = { store, disk: realDisk, clock: context.clock, sequenceOf: sequenceNumbers(coinbase) }
   for (const one of await recoverActive(deps, coinbase.name, context.signal)) {
     const cut = one.cutBytes === 0 ? '' : `, ${formatBytes(one.cutBytes)} of a torn end put aside`
     context.output.err(`recovered ${one.publishedAs ?? one.label}: ${one.lines} lines${cut}\n`)
   }
-}
-
-function sequenceOf(frame: Buffer): number {
-  const scan = { sequence: -1, kind: 'data' as const }
-  coinbase.scan(frame, scan)
-  return scan.sequence
 }
 
 async function record(
@@ -148,6 +147,7 @@ async function record(
   config: Config,
   makeToken: (() => Promise<string>) | null,
   context: CommandContext,
+  shipping: Shipping | null,
   signal: AbortSignal,
 ): Promise<IngestionProgress> {
   const { clock, random, output } = context
@@ -156,12 +156,16 @@ async function record(
   const say = (text: string): void => output.err(`${output.isTerminal ? eraseLine : ''}${text}\n`)
   const deps = {
     clock,
-    openWriter: writeInThread(store.location),
+    openWriter: writeInThread(store.location, shipping === null ? null : ingestion.spool_max_gb * 1e9),
     onTrouble: troubleTeller(clock, say),
   }
-  const onDurable = context.options['watermark'] === true ? { onDurable: watermark(context) } : {}
-  const log = new SegmentLog(
-    { ...deps, ...onDurable },
+  const tellDurable = context.options['watermark'] === true ? watermark(context) : undefined
+  const onDurable = (durableN: number): void => {
+    tellDurable?.(durableN)
+    shipping?.mark(durableN, log.stats)
+  }
+  const log: SegmentLog = new SegmentLog(
+    { ...deps, onDurable },
     {
       venue: coinbase.name,
       url: feed.ws_url,
@@ -184,7 +188,7 @@ async function record(
         venue: coinbase,
         fetchText,
         makeToken,
-        report: reporter(context),
+        report: reporter(context, shipping),
         say,
         host: hostname(),
         pid: process.pid,
@@ -234,17 +238,17 @@ function watermark(context: CommandContext): (durableN: number) => void {
 }
 
 /** One line redrawn on a terminal; a plain one every half minute elsewhere. */
-function reporter(context: CommandContext): (progress: IngestionProgress) => void {
+function reporter(context: CommandContext, shipping: Shipping | null): (progress: IngestionProgress) => void {
   const { clock, output } = context
   let lastPlainMs = Number.NEGATIVE_INFINITY
   return (progress) => {
     if (context.json) {
-      void output.out(`${JSON.stringify({ progress })}\n`)
+      void output.out(`${JSON.stringify({ progress: { ...progress, ...shipping?.state } })}\n`)
       return
     }
     if (!output.isTerminal && clock.monotonicMs() - lastPlainMs < 30_000) return
     lastPlainMs = clock.monotonicMs()
-    const text = progressText(progress)
+    const text = progressText(progress) + (shipping?.words ?? '')
     output.err(output.isTerminal ? `${eraseLine}${text.slice(0, output.columns - 1)}` : `${text}\n`)
   }
 }

@@ -13,7 +13,7 @@ import type { RecoveredSegment } from '../../segment/recovery.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import type { LocalObjectStore, ObjectStore } from '../../storage/object-store.ts'
 import { coinbase } from '../../venue/coinbase.ts'
-import type { FrameScan } from '../../venue/venue.ts'
+import { sequenceNumbers } from '../../venue/sequence.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { recordingFolder, type StorageConfig } from '../config.ts'
 import { openForReading } from '../open-reading.ts'
@@ -143,12 +143,7 @@ async function inVault(
 
 async function recover(context: CommandContext, store: LocalObjectStore): Promise<ExitCode> {
   const { recoverDead } = await import('../../query/recover.ts')
-  const into: FrameScan = { sequence: -1, kind: 'data' }
-  const sequenceOf = (frame: Buffer): number => {
-    coinbase.scan(frame, into)
-    return into.sequence
-  }
-  const options = { isPatient: context.options['wait'] === true, sequenceOf }
+  const options = { isPatient: context.options['wait'] === true, sequenceOf: sequenceNumbers(coinbase) }
   const recovered = await recoverDead(store, context.clock, coinbase.name, options, context.signal)
   await context.output.out(context.json ? toJson(recovered, 2) : recovered.map(recoveredText).join(''))
   if (!context.json) context.output.err(`${recovered.length} segments recovered\n`)

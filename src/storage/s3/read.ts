@@ -12,7 +12,10 @@ import { DamagedAnswer, isAbsent, isConditionFailed, readFailure } from './failu
 /** What comes off a socket is gathered to this much before it is handed on. */
 const chunkBytes = 1024 * 1024
 
-/** All bytes, verified against the SHA-256 we stored with them and the server's CRC32; undefined: there is no such object. */
+/**
+ * All bytes, verified against the SHA-256 we stored with them; undefined: there is no such object. The server's CRC32 is not asked for as
+ * well: the SDK's check of it is a stream of its own.
+ */
 export async function getWhole(
   connection: S3Connection,
   fullKey: string,
@@ -22,13 +25,10 @@ export async function getWhole(
     return await connection.request(
       'get',
       async ({ client, sdk, options }) => {
-        const command = new sdk.GetObjectCommand({
-          Bucket: connection.bucket,
-          Key: fullKey,
-          ChecksumMode: 'ENABLED',
-        })
+        const command = new sdk.GetObjectCommand({ Bucket: connection.bucket, Key: fullKey })
         const answer = await client.send(command, options)
-        const body = Buffer.from(await answer.Body!.transformToByteArray())
+        const bytes = await answer.Body!.transformToByteArray()
+        const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
         connection.counter.countDown(body.length)
         verify(body, answer)
         return body

@@ -1,0 +1,81 @@
+/** The shipper on a thread of its own: hashing and uploading never hold up the sockets. This is the near end. */
+
+import { Worker } from 'node:worker_threads'
+import { VaultError, type ErrorKind } from '../core/errors.ts'
+import type { RecorderMark, ShipState } from '../ingestion/shipper.ts'
+import type { S3Place } from '../storage/place.ts'
+
+/** What the thread is started with. */
+export interface ShipperStart {
+  readonly spoolDir: string
+  readonly place: S3Place
+  readonly cacheDir: string
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+export type ShipperRequest =
+  | { readonly kind: 'mark'; readonly mark: RecorderMark }
+  | { readonly kind: 'drain'; readonly withinMs: number }
+
+export type ShipperReport =
+  | { readonly kind: 'state'; readonly state: ShipState }
+  | {
+      readonly kind: 'trouble'
+      readonly error: {
+        readonly kind: ErrorKind
+        readonly message: string
+        readonly remedy: string | undefined
+      }
+    }
+  | { readonly kind: 'drained'; readonly state: ShipState }
+
+export interface ShipperEvents {
+  readonly onState: (state: ShipState) => void
+  readonly onTrouble: (error: VaultError) => void
+}
+
+export class ShipperThread {
+  readonly #worker: Worker
+  readonly #events: ShipperEvents
+  #drained: (state: ShipState) => void = () => undefined
+
+  constructor(start: ShipperStart, events: ShipperEvents) {
+    this.#events = events
+    this.#worker = new Worker(new URL('./shipper-worker.js', import.meta.url), { workerData: start })
+    this.#worker.on('message', (report: ShipperReport) => this.#take(report))
+    // A mistake of ours, not of the network: the process ends, and the next start ships what the spool holds.
+    this.#worker.on('error', (error) => {
+      throw error
+    })
+  }
+
+  mark(mark: RecorderMark): void {
+    this.#send({ kind: 'mark', mark })
+  }
+
+  /** Ships what is sealed for at most so long, and ends. @returns what still waits in the spool */
+  async drain(withinMs: number): Promise<ShipState> {
+    const drained = new Promise<ShipState>((resolve) => (this.#drained = resolve))
+    this.#send({ kind: 'drain', withinMs })
+    const state = await drained
+    await this.#worker.terminate()
+    return state
+  }
+
+  #send(request: ShipperRequest): void {
+    this.#worker.postMessage(request)
+  }
+
+  #take(report: ShipperReport): void {
+    switch (report.kind) {
+      case 'state':
+        return this.#events.onState(report.state)
+      case 'trouble': {
+        const { kind, message, remedy } = report.error
+        return this.#events.onTrouble(new VaultError(kind, message, remedy === undefined ? {} : { remedy }))
+      }
+      case 'drained':
+        return this.#drained(report.state)
+    }
+  }
+}

@@ -1,0 +1,104 @@
+/** What a recorder with a bucket has beside its log: the thread that ships, and what it says of itself. */
+
+import { formatBytes } from '../core/bytes.ts'
+import type { VaultError } from '../core/errors.ts'
+import type { ShipState } from '../ingestion/shipper.ts'
+import type { WriterStats } from '../segment/writer.ts'
+import { placeName } from '../storage/place.ts'
+import type { CommandContext } from './command.ts'
+import type { Config } from './config.ts'
+import { ShipperThread } from './shipper-thread.ts'
+
+/** A stop waits no longer for a bucket; the spool keeps the rest. */
+const drainWithinMs = 15_000
+const sayEveryMs = 60_000
+/** Of ingestion.spool_max_gb. */
+const nearlyFull = 0.8
+
+const nothing: ShipState = { replicatedN: 0, segmentsWaiting: 0, bytesWaiting: 0, oldestWaitingMs: null }
+
+export class Shipping {
+  readonly #thread: ShipperThread
+  readonly #config: Config
+  readonly #context: CommandContext
+  readonly #saidMs = new Map<string, number>()
+  #state: ShipState = nothing
+
+  constructor(
+    thread: (events: ConstructorParameters<typeof ShipperThread>[1]) => ShipperThread,
+    config: Config,
+    context: CommandContext,
+  ) {
+    this.#config = config
+    this.#context = context
+    this.#thread = thread({
+      onState: (state) => this.#take(state),
+      onTrouble: (error) => this.#say(error.message, `${troubleText(error)}\n`),
+    })
+  }
+
+  get state(): ShipState {
+    return this.#state
+  }
+
+  /** Behind the line of progress. */
+  get words(): string {
+    const { replicatedN, segmentsWaiting, bytesWaiting } = this.#state
+    const waiting =
+      segmentsWaiting === 0 ? '' : ` (${segmentsWaiting} segments, ${formatBytes(bytesWaiting)} wait)`
+    return ` · replicated_n ${replicatedN}${waiting}`
+  }
+
+  /** All up to `durableN` is durable, the growing file as far as `stats` say. */
+  mark(durableN: number, { activeLabel: label, activeSizeBytes: durableBytes }: Readonly<WriterStats>): void {
+    this.#thread.mark({ durableN, growing: label === null ? null : { label, durableBytes } })
+  }
+
+  /** Ships what is sealed, for a while; what is left is said. */
+  async finish(): Promise<void> {
+    const { segmentsWaiting, bytesWaiting } = await this.#thread.drain(drainWithinMs)
+    if (segmentsWaiting === 0) return
+    this.#context.output.err(
+      `${segmentsWaiting} segments (${formatBytes(bytesWaiting)}) wait in ${this.#config.ingestion.spool_dir}; the next start sends them\n`,
+    )
+  }
+
+  #take(state: ShipState): void {
+    const isAhead = state.replicatedN > this.#state.replicatedN
+    this.#state = state
+    if (isAhead && this.#context.options['watermark'] === true)
+      void this.#context.output.out(`replicated_n=${state.replicatedN}\n`)
+    const { spool_dir: dir, spool_max_gb: maxGb } = this.#config.ingestion
+    if (state.bytesWaiting < nearlyFull * maxGb * 1e9) return
+    this.#say(
+      'full',
+      `${dir} holds ${formatBytes(state.bytesWaiting)} that the bucket does not have; at ${maxGb} GB (ingestion.spool_max_gb) new frames are dropped\n`,
+    )
+  }
+
+  /** The same words once a minute are enough. */
+  #say(subject: string, text: string): void {
+    const nowMs = this.#context.clock.monotonicMs()
+    if (nowMs - (this.#saidMs.get(subject) ?? Number.NEGATIVE_INFINITY) < sayEveryMs) return
+    this.#saidMs.set(subject, nowMs)
+    this.#context.output.err(text)
+  }
+}
+
+function troubleText({ message, remedy }: VaultError): string {
+  return `${message}; recording goes on in the spool${remedy === undefined ? '' : `\n  → ${remedy}`}`
+}
+
+/** @returns null: segments stay where they are recorded */
+export function startShipping(config: Config, context: CommandContext): Shipping | null {
+  const place = config.storage.ingestion
+  if (place.backend !== 's3') return null
+  const start = {
+    spoolDir: config.ingestion.spool_dir,
+    place,
+    cacheDir: config.storage.cache_dir,
+    env: { ...context.env },
+  }
+  context.output.err(`recording into ${start.spoolDir}, from there to ${placeName(place)}\n`)
+  return new Shipping((events) => new ShipperThread(start, events), config, context)
+}

@@ -1,0 +1,86 @@
+/**
+ * A growing segment in a bucket: exact ranges of its file, in order, one object a flush. Owner and rescuer agree by put-if-absent of the
+ * next number: either the owner's bytes stand there, or a fence, behind which the segment is the rescuer's to end.
+ */
+
+import { chunkKey, parseChunkKey } from '../storage/keys.ts'
+import { listAll, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
+
+export interface ChunkFolder {
+  /** Ends in a slash. */
+  readonly folder: string
+  /** In order, without the fence. */
+  readonly chunks: readonly ObjectInfo[]
+  /** false: the first ones are gone, or one between them. */
+  readonly isWhole: boolean
+  /** Bytes of the segment's file that chunks hold, or held when the fence was put. */
+  readonly sizeBytes: number
+  readonly isFenced: boolean
+  /** The newest object's time, epoch milliseconds by the store's clock. */
+  readonly modifiedMs: number
+}
+
+/** Longer objects are no fences and need not be read. */
+const fenceBytesMax = 4096
+const fenceStart = '{"fence":{'
+
+/** @param sizeBytes what the chunks before it hold: they go, and it stays */
+function fenceBody(by: string, sizeBytes: number): Buffer {
+  return Buffer.from(`${JSON.stringify({ fence: { by, size_bytes: sizeBytes } })}\n`)
+}
+
+/** @returns undefined: these are bytes of a segment */
+function parseFence(body: Buffer): number | undefined {
+  if (body.toString('latin1', 0, fenceStart.length) !== fenceStart) return undefined
+  const { fence } = JSON.parse(body.toString('utf8')) as { fence: { size_bytes: unknown } }
+  return typeof fence.size_bytes === 'number' ? fence.size_bytes : undefined
+}
+
+export async function readChunkFolder(
+  store: ObjectStore,
+  folder: string,
+  signal: AbortSignal,
+): Promise<ChunkFolder> {
+  const objects = (await listAll(store, folder, signal))
+    .filter(({ key }) => parseChunkKey(key) !== undefined)
+    .sort((a, b) => numberOf(a) - numberOf(b))
+  const last = objects.at(-1)
+  const body = last === undefined || last.sizeBytes > fenceBytesMax ? undefined : await store.get(last.key)
+  const fencedBytes = body === undefined ? undefined : parseFence(body)
+  const chunks = fencedBytes === undefined ? objects : objects.slice(0, -1)
+  return {
+    folder,
+    chunks,
+    isWhole: chunks.every((chunk, i) => numberOf(chunk) === i + 1),
+    sizeBytes: fencedBytes ?? chunks.reduce((total, { sizeBytes }) => total + sizeBytes, 0),
+    isFenced: fencedBytes !== undefined,
+    modifiedMs: Math.max(0, ...objects.map(({ modifiedMs }) => modifiedMs)),
+  }
+}
+
+function numberOf({ key }: ObjectInfo): number {
+  return parseChunkKey(key)!.number
+}
+
+/** @returns false: the owner put another chunk meanwhile, or another rescuer a fence */
+export async function putFence(store: ObjectStore, seen: ChunkFolder, by: string): Promise<boolean> {
+  const key = chunkKey(seen.folder, seen.chunks.length + 1)
+  return (await store.putIfAbsent(key, fenceBody(by, seen.sizeBytes))) === 'created'
+}
+
+/** The bytes of all chunks. */
+export async function* readChunks(
+  store: ObjectStore,
+  { chunks }: ChunkFolder,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  for (const { key, sizeBytes } of chunks) yield* store.read(key, 0, sizeBytes, signal)
+}
+
+/**
+ * Removes the chunks of a published segment, the first one first: what a crash leaves has a hole at its beginning and is never taken for a
+ * segment. A fence stays: its owner may come back at any time.
+ */
+export async function removeChunks(store: ObjectStore, { chunks }: ChunkFolder): Promise<void> {
+  for (const { key } of chunks) await store.delete(key)
+}

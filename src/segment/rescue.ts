@@ -1,0 +1,216 @@
+/**
+ * Ends the segment of a recorder whose machine is gone, or that is cut off from the bucket. Each step is named for the crash it survives:
+ * fence (the owner cannot add to it any more; whoever comes next goes on behind the same fence) · last words, under a recorder of their own
+ * (the same bytes again) · the segment at its ready key (the same bytes again) · chunks away (what is left has no beginning).
+ *
+ * The rescued segment holds the owner's lines and a seal, and no line of ours: the owner may live and have used the next counters.
+ */
+
+import { sha256Hex } from '../core/ids.ts'
+import type { Clock } from '../core/clock.ts'
+import { bindingKey, parseChunkKey, rawActive, rawReady, segmentLabel } from '../storage/keys.ts'
+import type { Disk } from '../storage/disk.ts'
+import { listAll, type ObjectStore } from '../storage/object-store.ts'
+import { putFence, readChunkFolder, readChunks, removeChunks, type ChunkFolder } from './chunk-folder.ts'
+import type { Gap, LogEvent, SegmentHeader } from './format.ts'
+import { eventRest, LineEncoder } from './line.ts'
+import { peekSegment } from './peek.ts'
+import { publishSegment } from './publish.ts'
+import { writeSealed, type Resealed } from './reseal.ts'
+
+export interface RescueDeps {
+  readonly store: ObjectStore
+  readonly disk: Disk
+  readonly clock: Clock
+  /** Stands in the fence: who put it. */
+  readonly by: string
+  readonly software: string
+  /** The sequence number of a frame by the venue's rule; -1: it has none. */
+  readonly sequenceOf: (frame: Buffer) => number
+}
+
+/** No recorder leaves its segment alone for as long while it reaches the bucket: it adds a chunk every few seconds. */
+export const abandonedAfterMs = 60_000
+
+/** When each folder was first seen as it is, by our own monotonic clock. */
+export type RescueMemory = Map<string, { readonly state: string; readonly sinceMs: number }>
+
+export interface Rescued {
+  readonly recorder: string
+  readonly firstN: number
+  readonly lines: number
+  readonly label: string
+}
+
+/**
+ * Rescues what has not changed for `abandonedAfterMs` since this memory first saw it. Call it now and then, with the same memory.
+ *
+ * @throws {VaultError} from the store; what it could not finish is finished by the next call
+ */
+export async function rescueAbandoned(
+  deps: RescueDeps,
+  venue: string,
+  memory: RescueMemory,
+  signal: AbortSignal,
+): Promise<Rescued[]> {
+  const states = await folderStates(deps.store, venue, signal)
+  for (const folder of memory.keys()) if (!states.has(folder)) memory.delete(folder)
+  const rescued: Rescued[] = []
+  for (const [folder, state] of states) {
+    const nowMs = deps.clock.monotonicMs()
+    const before = memory.get(folder)
+    if (before?.state !== state) memory.set(folder, { state, sinceMs: nowMs })
+    else if (nowMs - before.sinceMs >= abandonedAfterMs) {
+      const one = await rescueFolder(deps, venue, folder, signal)
+      if (one !== null) rescued.push(one)
+    }
+  }
+  return rescued
+}
+
+/** Chunk folders that hold more than a fence, with what changes when their owner lives. */
+async function folderStates(
+  store: ObjectStore,
+  venue: string,
+  signal: AbortSignal,
+): Promise<Map<string, string>> {
+  const states = new Map<string, string>()
+  const counts = new Map<string, number>()
+  for (const { key, sizeBytes, modifiedMs } of await listAll(store, `${rawActive(venue)}segment_`, signal)) {
+    const folder = parseChunkKey(key)?.folder
+    if (folder === undefined) continue
+    const count = (counts.get(folder) ?? 0) + 1
+    counts.set(folder, count)
+    states.set(folder, `${count} ${key} ${sizeBytes} ${modifiedMs}`)
+  }
+  for (const [folder, state] of states)
+    if (counts.get(folder) === 1 && (await readChunkFolder(store, folder, signal)).isFenced)
+      states.delete(folder)
+    else states.set(folder, state)
+  return states
+}
+
+/** @returns null: there was nothing to rescue, or the owner lives */
+export async function rescueFolder(
+  deps: RescueDeps,
+  venue: string,
+  folder: string,
+  signal: AbortSignal,
+): Promise<Rescued | null> {
+  const { store } = deps
+  let found = await readChunkFolder(store, folder, signal)
+  const owner = parseChunkKey(`${folder}00001.ndjson`)!
+  if (found.chunks.length === 0) return null
+  if (await isPublished(store, venue, owner.recorder, owner.firstN, signal)) {
+    await removeChunks(store, found)
+    return null
+  }
+  // A beginning that is gone was removed by someone else than us: what is left is evidence.
+  if (!found.isWhole) return null
+  if (!found.isFenced) {
+    if (!(await putFence(store, found, deps.by))) return null
+    found = await readChunkFolder(store, folder, signal)
+  }
+  return publishRescued(deps, venue, owner, found, signal)
+}
+
+/** Whether a segment with this identity lies in raw/ready, or was bound to a job from there. */
+async function isPublished(
+  store: ObjectStore,
+  venue: string,
+  recorder: string,
+  firstN: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if ((await store.head(bindingKey(venue, recorder, firstN, 1))) !== undefined) return true
+  for (const object of await listAll(store, rawReady(venue), signal)) {
+    const peek = await peekSegment(store, object, false, signal)
+    if (peek !== 'gone' && peek.header?.recorder === recorder && peek.header.n === firstN) return true
+  }
+  // Converted between the two looks.
+  return (await store.head(bindingKey(venue, recorder, firstN, 1))) !== undefined
+}
+
+async function publishRescued(
+  deps: RescueDeps,
+  venue: string,
+  owner: { readonly recorder: string; readonly firstN: number; readonly label: string },
+  found: ChunkFolder,
+  signal: AbortSignal,
+): Promise<Rescued | null> {
+  const { store, disk, sequenceOf } = deps
+  const path = `${await store.scratch('rescue')}/${owner.recorder}_${owner.firstN}_${deps.by}`
+  await disk.unlink(path).catch(() => undefined)
+  const sealed = await writeSealed(disk, path, readChunks(store, found, signal), sequenceOf)
+  let label = owner.label
+  if (sealed.header !== null && sealed.lines > 0) {
+    if (!sealed.wasSealed) await publishLastWords(deps, venue, owner, sealed, found.modifiedMs, signal)
+    label = await publishSegment(store, venue, path, owner.label, signal)
+  } else await disk.unlink(path)
+  await removeChunks(store, found)
+  return sealed.lines === 0 ? null : { ...owner, lines: sealed.lines, label }
+}
+
+/** Where each open connection stopped, as a segment of one's own; a function of what was rescued, so that a second try writes the same. */
+async function publishLastWords(
+  deps: RescueDeps,
+  venue: string,
+  owner: { readonly recorder: string; readonly firstN: number; readonly label: string },
+  rescued: Resealed,
+  atMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store, disk } = deps
+  const recorder = rescuerId(owner.recorder, owner.firstN)
+  if (await isPublished(store, venue, recorder, 1, signal)) return
+  const atNs = BigInt(Math.floor(atMs)) * 1_000_000n
+  const header: SegmentHeader = {
+    ...rescued.header!,
+    software: deps.software,
+    recorder,
+    n: 1,
+    prev: null,
+    opened_ns: String(atNs),
+  }
+  const path = `${await store.scratch('rescue')}/${recorder}_${deps.by}`
+  await disk.unlink(path).catch(() => undefined)
+  await writeSealed(disk, path, lastWords(header, rescued, atNs), () => -1)
+  const hour = owner.label.slice('segment_'.length, 'segment_'.length + 11)
+  await publishSegment(store, venue, path, segmentLabel(hour, 1), signal)
+}
+
+async function* lastWords(
+  header: SegmentHeader,
+  { open, products, lines }: Resealed,
+  atNs: bigint,
+): AsyncGenerator<Buffer> {
+  const encoder = new LineEncoder(1)
+  const died = (names: readonly string[], afterSeq: number | null, fromNs: string | null): Gap => ({
+    cause: 'recorder_died',
+    after_seq: afterSeq,
+    before_seq: null,
+    missing: null,
+    from_ns: fromNs,
+    until_ns: String(atNs),
+    products: names,
+  })
+  const events: [string | null, LogEvent][] = [
+    ...open.map((one): [string, LogEvent] => [
+      one.conn,
+      { gap: died(one.products, one.lastSequence, one.lastRecvNs === '' ? null : one.lastRecvNs) },
+    ]),
+    [null, { gap: died(products, null, null) }],
+    [null, { recovered: { lines, torn_bytes: 0, torn_key: null, corrupt_lines: 0 } }],
+  ]
+  yield Buffer.from(`${JSON.stringify({ segment: header })}\n`)
+  for (const [conn, event] of events) yield encoder.other(atNs, eventRest(conn, event))
+}
+
+/** Ten base32 characters that come from the rescued segment's identity alone. */
+function rescuerId(recorder: string, firstN: number): string {
+  const digits = BigInt(`0x${sha256Hex(`rescue ${recorder} ${firstN}`).slice(0, 16)}`)
+  return Array.from(
+    { length: 10 },
+    (_, i) => 'abcdefghijklmnopqrstuvwxyz234567'[Number((digits >> BigInt(5 * i)) & 31n)],
+  ).join('')
+}

@@ -1,0 +1,209 @@
+/**
+ * Brings a recorder's segments from its spool to a bucket. What is there is derived from listings, never from memory alone, so that a
+ * crash at any step leaves the next one to be found: chunk (the same bytes again) · rest of a sealed segment as its last chunks (from here
+ * on owner and rescuer make the same segment) · the segment at its ready key (consumes the spool's file) · chunks away.
+ */
+
+import { VaultError } from '../core/errors.ts'
+import { activeSegmentKey, chunkFolder, chunkKey, parseSegmentLabel, rawReady } from '../storage/keys.ts'
+import type { Disk } from '../storage/disk.ts'
+import { listAll, type LocalObjectStore, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
+import { readChunkFolder, removeChunks, type ChunkFolder } from './chunk-folder.ts'
+import type { SegmentHeader } from './format.ts'
+import { peekSegment } from './peek.ts'
+import { publishSegment } from './publish.ts'
+import { writeSealed } from './reseal.ts'
+import { SegmentScanner } from './scan.ts'
+
+export interface ShipDeps {
+  readonly spool: LocalObjectStore
+  readonly bucket: ObjectStore
+  readonly disk: Disk
+  readonly venue: string
+  readonly sequenceOf: (frame: Buffer) => number
+}
+
+/** How far a growing file of the spool is durable. */
+export interface GrowingFile {
+  readonly label: string
+  readonly durableBytes: number
+}
+
+/** One object takes at most this much of a file. */
+const chunkBytesMax = 16 * 1024 * 1024
+
+/** @returns sealed segments that wait in the spool, oldest first */
+export async function listSealed(deps: ShipDeps, signal: AbortSignal): Promise<ObjectInfo[]> {
+  const objects = await listAll(deps.spool, rawReady(deps.venue), signal)
+  return objects.filter(({ key }) => parseSegmentLabel(labelOf(deps, key)) !== undefined)
+}
+
+function labelOf({ venue }: ShipDeps, key: string): string {
+  return key.slice(rawReady(venue).length).replace(/\.ndjson$/, '')
+}
+
+/**
+ * Ships what is durable of a growing file.
+ *
+ * @param before the folder as the last call left it; null: it is asked for
+ * @returns the folder as it is now; `fenced`: a rescuer has it; `gone`: it has been sealed meanwhile
+ */
+export async function shipGrowing(
+  deps: ShipDeps,
+  { label, durableBytes }: GrowingFile,
+  before: ChunkFolder | null,
+  signal: AbortSignal,
+): Promise<ChunkFolder | 'fenced' | 'gone'> {
+  const key = activeSegmentKey(deps.venue, label)
+  try {
+    const found =
+      before ?? (await folderOf(deps, { key, sizeBytes: durableBytes, modifiedMs: 0 }, label, signal))
+    return found === null ? 'gone' : await shipRest(deps, key, durableBytes, found, signal)
+  } catch (error) {
+    if ((await deps.spool.head(key)) === undefined) return 'gone'
+    throw error
+  }
+}
+
+async function folderOf(
+  deps: ShipDeps,
+  object: ObjectInfo,
+  label: string,
+  signal: AbortSignal,
+): Promise<ChunkFolder | null> {
+  const peek = await peekSegment(deps.spool, object, false, signal)
+  if (peek === 'gone' || peek.header === null) return null
+  const { recorder, n } = peek.header
+  return readChunkFolder(deps.bucket, chunkFolder(deps.venue, label, recorder, n), signal)
+}
+
+/** Brings one sealed segment of the spool to the bucket, from wherever an earlier try left it. */
+export async function shipSealed(deps: ShipDeps, sealed: ObjectInfo, signal: AbortSignal): Promise<void> {
+  const peek = await peekSegment(deps.spool, sealed, false, signal)
+  if (peek === 'gone') return
+  const label = labelOf(deps, sealed.key)
+  if (peek.header === null) {
+    await publishSegment(deps.bucket, deps.venue, deps.spool.pathOf(sealed.key), label, signal)
+    return
+  }
+  const { recorder, n } = peek.header
+  const found = await readChunkFolder(deps.bucket, chunkFolder(deps.venue, label, recorder, n), signal)
+  // In an outage nothing of it came over: there is nobody to agree with.
+  const agreed =
+    found.chunks.length === 0 && !found.isFenced
+      ? found
+      : await shipRest(deps, sealed.key, sealed.sizeBytes, found, signal)
+  if (agreed === 'fenced') return publishRemainder(deps, sealed, peek.header, label, found.folder, signal)
+  await publishSegment(deps.bucket, deps.venue, deps.spool.pathOf(sealed.key), label, signal)
+  await removeChunks(deps.bucket, agreed)
+}
+
+/** Puts bytes up to `until` behind the chunks that are there. @returns the folder as it is then */
+async function shipRest(
+  deps: ShipDeps,
+  key: string,
+  until: number,
+  before: ChunkFolder,
+  signal: AbortSignal,
+): Promise<ChunkFolder | 'fenced'> {
+  let found = before
+  while (!found.isFenced && found.sizeBytes < until) {
+    signal.throwIfAborted()
+    const bytes = await readRange(
+      deps.spool,
+      key,
+      found.sizeBytes,
+      Math.min(until, found.sizeBytes + chunkBytesMax),
+      signal,
+    )
+    if (bytes.length === 0)
+      throw new VaultError('unavailable', `${key}: ended at ${found.sizeBytes} of ${until} bytes`)
+    const chunk = {
+      key: chunkKey(found.folder, found.chunks.length + 1),
+      sizeBytes: bytes.length,
+      modifiedMs: 0,
+    }
+    const outcome = await deps.bucket.putIfAbsent(chunk.key, bytes)
+    // `exists`: our own, put by a try whose answer was lost, or a fence; the listing says which.
+    found =
+      outcome === 'created'
+        ? { ...found, chunks: [...found.chunks, chunk], sizeBytes: found.sizeBytes + bytes.length }
+        : await readChunkFolder(deps.bucket, found.folder, signal)
+  }
+  return found.isFenced ? 'fenced' : found
+}
+
+async function readRange(
+  store: ObjectStore,
+  key: string,
+  from: number,
+  until: number,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  for await (const piece of store.read(key, from, until, signal)) pieces.push(piece)
+  return Buffer.concat(pieces)
+}
+
+/** Behind a fence the beginning is the rescuer's: the lines after it become a segment of their own. */
+async function publishRemainder(
+  deps: ShipDeps,
+  sealed: ObjectInfo,
+  header: SegmentHeader,
+  label: string,
+  folder: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { sizeBytes: from } = await readChunkFolder(deps.bucket, folder, signal)
+  const rescued = await scanUntil(deps, sealed.key, from, signal)
+  const path = `${await deps.spool.scratch('ship')}/${label}`
+  await deps.disk.unlink(path).catch(() => undefined)
+  const next = { ...header, n: (rescued.lastN ?? header.n - 1) + 1, prev: rescued.contentSha256 }
+  const until = sealed.sizeBytes
+  const remainder = await writeSealed(
+    deps.disk,
+    path,
+    linesFrom(deps, sealed.key, next, from, until, signal),
+    deps.sequenceOf,
+  )
+  if (remainder.lines > 0) await publishSegment(deps.bucket, deps.venue, path, label, signal)
+  else await deps.disk.unlink(path)
+  await deps.spool.delete(sealed.key)
+}
+
+async function scanUntil(deps: ShipDeps, key: string, until: number, signal: AbortSignal) {
+  const scanner = new SegmentScanner({ bad: () => undefined, line: () => undefined })
+  for await (const piece of deps.spool.read(key, 0, until, signal)) scanner.push(piece)
+  return scanner.end()
+}
+
+/** Another header, the lines as they stand, and not the old seal, which speaks of all of them. */
+async function* linesFrom(
+  deps: ShipDeps,
+  key: string,
+  header: SegmentHeader,
+  from: number,
+  until: number,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  yield Buffer.from(`${JSON.stringify({ segment: header })}\n`)
+  const sealAt = await lastLineStart(deps.spool, key, until, signal)
+  if (from < sealAt) yield* deps.spool.read(key, from, sealAt, signal)
+}
+
+const tailBytes = 1024 * 1024
+
+/** A seal is the last line, and no longer than the tail that is looked at, or than twice, four times that … */
+async function lastLineStart(
+  store: ObjectStore,
+  key: string,
+  until: number,
+  signal: AbortSignal,
+): Promise<number> {
+  for (let bytes = tailBytes; ; bytes *= 2) {
+    const from = Math.max(0, until - bytes)
+    const tail = await readRange(store, key, from, until, signal)
+    const before = tail.lastIndexOf(0x0a, tail.length - 2)
+    if (before >= 0 || from === 0) return from + before + 1
+  }
+}
