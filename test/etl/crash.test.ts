@@ -2,15 +2,19 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { forEachAtOnce } from '../../src/core/at-once.ts'
 import { convertAgain } from '../../src/etl/job-again.ts'
+import { convertReady, type ReadySegment } from '../../src/etl/job.ts'
 import { runEtlOnce, type EtlOptions } from '../../src/etl/run.ts'
+import type { SegmentHeader } from '../../src/segment/format.ts'
+import { readySegmentKey } from '../../src/storage/keys.ts'
 import { Bench, collect, Crash, CrashingStore, etlOptions, never, type CrashMode } from './job-bench.ts'
 
 const products = ['BTC-USD', 'ETH-USD', 'BTC-USD', 'reject', 'ETH-USD']
-const lines = [1, 2, 3, 4, 5, 6, 7, 8]
+const twoSegments = [1, 2, 3, 4, 5, 6, 7, 8]
+const threeSegments = [...twoSegments, 9, 10]
 
-/** Two segments, the second one small. */
-async function prepare(): Promise<Bench> {
-  const bench = await Bench.make()
+/** Two segments, the second one small, that one recorder wrote one after the other. */
+async function prepare(isFar: boolean): Promise<Bench> {
+  const bench = await Bench.make(isFar)
   await bench.segment(1, 1, products)
   await bench.segment(2, 6, ['BTC-USD', 'BTC-USD', 'BTC-USD'])
   return bench
@@ -29,10 +33,29 @@ interface Story {
   /** What was done before the run that crashes. */
   readonly before: (bench: Bench) => Promise<void>
   readonly modes: readonly CrashMode[]
+  /** Workers see a store without files. */
+  readonly isFar?: true
 }
 
 const nothing = async (): Promise<void> => undefined
 const archiving: EtlOptions = { ...etlOptions, archive: true }
+const batch = { segmentsMax: 3, bytesMax: 1e9, waitMs: 1, isPatient: false }
+const batching: EtlOptions = { ...etlOptions, batch }
+
+/** A third segment, so that the batch has one in the middle. */
+async function third(bench: Bench): Promise<void> {
+  await bench.segment(3, 9, ['ETH-USD', 'reject'])
+}
+
+/** A worker that died as soon as all three were bound. */
+async function bound(bench: Bench): Promise<void> {
+  await third(bench)
+  const dying = new CrashingStore(bench.store, 4, 'landed')
+  const worker = await bench.worker(dying)
+  await assert.rejects(runEtlOnce(worker, batching, collect(), never), Crash)
+  bench.kill(worker.pid)
+  assert.equal((await bench.keys('processed/coinbase/_jobs/')).length, 3)
+}
 
 const stories: readonly Story[] = [
   { name: 'a conversion', options: etlOptions, before: nothing, modes: ['landed', 'half'] },
@@ -68,19 +91,115 @@ const stories: readonly Story[] = [
     },
     modes: ['landed'],
   },
+  { name: 'a conversion in a bucket', options: etlOptions, before: nothing, modes: ['landed'], isFar: true },
+  {
+    name: 'a conversion with archive in a bucket',
+    options: archiving,
+    before: nothing,
+    modes: ['landed'],
+    isFar: true,
+  },
+  {
+    name: 'a conversion from the archive in a bucket',
+    options: { ...archiving, fromArchive: true },
+    before: async (bench) => {
+      const older = await bench.worker(bench.store, { software: 'mdv before' })
+      await runEtlOnce(older, archiving, collect(), never)
+    },
+    modes: ['landed'],
+    isFar: true,
+  },
+  { name: 'a batch', options: batching, before: third, modes: ['landed', 'half'] },
+  {
+    name: 'a batch with archive in a bucket',
+    options: { ...archiving, batch },
+    before: third,
+    modes: ['landed'],
+    isFar: true,
+  },
+  {
+    name: 'a batch from the archive',
+    options: { ...archiving, batch, fromArchive: true },
+    before: async (bench) => {
+      await third(bench)
+      const older = await bench.worker(bench.store, { software: 'mdv before' })
+      await runEtlOnce(older, { ...archiving, batch }, collect(), never)
+    },
+    modes: ['landed', 'half'],
+  },
+  {
+    name: 'a batch after software changed in the middle of one',
+    options: batching,
+    before: async (bench) => {
+      await third(bench)
+      const dying = new CrashingStore(bench.store, 7, 'landed')
+      const worker = await bench.worker(dying, { software: 'mdv before' })
+      await assert.rejects(runEtlOnce(worker, batching, collect(), never), Crash)
+      bench.kill(worker.pid)
+    },
+    modes: ['landed'],
+  },
+  {
+    name: 'a batch of which one was bound to another job',
+    options: batching,
+    before: async (bench) => {
+      await third(bench)
+      const [ready] = await readyOf(bench, 2)
+      const dying = new CrashingStore(bench.store, 2, 'landed')
+      const worker = await bench.worker(dying)
+      const options = { deleteRaw: true, archive: false, wait: false }
+      await assert.rejects(convertReady(worker, [ready], options, never), Crash)
+      bench.kill(worker.pid)
+    },
+    modes: ['landed', 'half'],
+  },
+  {
+    name: 'a batch bound with a segment of which a line was damaged since',
+    options: batching,
+    before: async (bench) => {
+      await bound(bench)
+      const key = readySegmentKey('coinbase', 'segment_20251203T14_00002')
+      const text = (await bench.store.get(key))!.toString('utf8')
+      await bench.write(key, text.replace('"test":"BTC-USD"', '"test":"BTC-EUR"'))
+    },
+    modes: ['landed'],
+  },
+  ...[1, 2, 3].flatMap((counter): Story[] => [
+    {
+      name: `a batch bound with its segment ${counter}, which was away while it was converted and came back`,
+      options: batching,
+      before: async (bench) => {
+        await bound(bench)
+        const key = readySegmentKey('coinbase', `segment_20251203T14_0000${counter}`)
+        const bytes = await bench.store.get(key)
+        await bench.store.delete(key)
+        await run(bench, bench.store, batching)
+        await bench.write(key, bytes!)
+      },
+      modes: ['landed'],
+    },
+  ]),
 ]
+
+async function readyOf(bench: Bench, counter: number): Promise<[ReadySegment]> {
+  const label = `segment_20251203T14_0000${counter}`
+  const key = readySegmentKey('coinbase', label)
+  const text = (await bench.store.get(key))!.toString('utf8')
+  const { segment: header } = JSON.parse(text.split('\n')[0]!) as { segment: SegmentHeader }
+  return [{ key, label, sizeBytes: text.length, header, lastN: null, readyMs: 0 }]
+}
 
 for (const story of stories) {
   test(`${story.name} that dies at any step leaves everything whole, and the next run ends as if it had not`, async () => {
-    const oracle = await prepare()
+    const oracle = await prepare(story.isFar ?? false)
     await story.before(oracle)
     const counting = new CrashingStore(oracle.store)
     await run(oracle, counting, story.options)
     const expected = await oracle.state()
     await oracle.remove()
-    assert.ok(counting.changes > 10, `only ${counting.changes} changes were made`)
+    assert.ok(counting.changes > 5, `only ${counting.changes} changes were made`)
 
-    const start = await prepare()
+    const start = await prepare(story.isFar ?? false)
     await story.before(start)
     const crashes = story.modes.flatMap((mode) =>
       (mode === 'half' ? counting.published : upTo(counting.changes)).map((at) => ({ mode, at })),
@@ -96,6 +215,7 @@ for (const story of stories) {
 }
 
 async function crashAndRunAgain(bench: Bench, story: Story, at: number, mode: CrashMode): Promise<void> {
+  const lines = story.name.startsWith('a batch') ? threeSegments : twoSegments
   const store = new CrashingStore(bench.store, at, mode)
   const worker = await bench.worker(store)
   await runEtlOnce(worker, story.options, collect(), never).catch((error: unknown) => {
@@ -118,9 +238,9 @@ function upTo(count: number): number[] {
 /** Converts from the archive the jobs that have no second generation yet. */
 async function convertRest(bench: Bench): Promise<void> {
   const { receipts } = await bench.state()
-  for (const receipt of receipts.filter((each) => each.generation === 1)) {
-    const label = receipt.sources[0]!.label
-    const archived = (await bench.keys('raw/archive/')).find((key) => key.includes(label))
-    await convertAgain(await bench.worker(), receipt.job, new Map([[label, archived!]]), false, never)
+  const archived = await bench.keys('raw/archive/')
+  for (const { job, sources } of receipts.filter((each) => each.generation === 1)) {
+    const keys = sources.map(({ label }) => [label, archived.find((key) => key.includes(label))!] as const)
+    await convertAgain(await bench.worker(), job, new Map(keys), false, never)
   }
 }
