@@ -26,10 +26,10 @@ type Open<P> = (place: P, access: Access, deps: StoreDeps) => Promise<OpenedStor
 
 const backends: { readonly local: Open<LocalPlace>; readonly s3: Open<S3Place> } = {
   local: (place) => openLocalStore(place.baseDir),
-  s3: async ({ backend: _, singleWriter, ...place }, access, deps) => {
+  s3: async (place, access, deps) => {
     // The SDK takes 100 ms to load, which only a bucket is worth.
     const { openS3Store } = await import('./s3/open.ts')
-    const mode = access === 'read' ? 'read' : singleWriter ? 'single-writer' : 'shared'
+    const mode = access === 'read' ? 'read' : place.singleWriter ? 'single-writer' : 'shared'
     return openS3Store({ ...place, workDir: join(deps.cacheDir, 'work') }, mode, deps)
   },
 }

@@ -22,6 +22,7 @@ import type { EtlConfig } from '../config.ts'
 import { systemRemedy } from '../exit-codes.ts'
 import { software } from '../version.ts'
 import { openVault } from '../open-vault.ts'
+import { growsByChunks, rescueMeanwhile } from '../rescue.ts'
 
 const venue = 'coinbase'
 
@@ -90,6 +91,9 @@ async function watch(
   options: EtlOptions,
   pollSeconds: number,
 ): Promise<ExitCode> {
+  const rescuing = growsByChunks(deps.store)
+    ? rescueMeanwhile(deps.store, context, context.signal)
+    : Promise.resolve()
   await watchEtl(
     { ...deps, random: context.random },
     options,
@@ -108,6 +112,7 @@ async function watch(
     },
     context.signal,
   )
+  await rescuing
   return 0
 }
 

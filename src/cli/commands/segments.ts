@@ -11,11 +11,12 @@ import { reportSegment, type SegmentReport } from '../../query/segment-report.ts
 import { readSegmentBytes, segmentFacts, type SegmentEntry } from '../../query/segments.ts'
 import type { RecoveredSegment } from '../../segment/recovery.ts'
 import { openLocalStore } from '../../storage/local.ts'
-import type { LocalObjectStore, ObjectStore } from '../../storage/object-store.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
 import { coinbase } from '../../venue/coinbase.ts'
 import { sequenceNumbers } from '../../venue/sequence.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
-import { recordingFolder, type StorageConfig } from '../config.ts'
+import { recordingFolder, type Config, type StorageConfig } from '../config.ts'
+import { openVault } from '../open-vault.ts'
 import { openForReading } from '../open-reading.ts'
 
 const venue = coinbase.name
@@ -42,7 +43,7 @@ export const command: Command = {
     const what = context.args[0] ?? ''
     if (what === 'ls') return list(context, await openForReading(context, config.storage))
     if (what === 'show') return show(context, config.storage)
-    if (what === 'recover') return recover(context, await openLocalStore(recordingFolder(config)))
+    if (what === 'recover') return recover(context, config)
     throw new VaultError('usage', `mdv segments ${what}: no such command`, {
       remedy: 'one of ls, show, recover',
     })
@@ -141,13 +142,22 @@ async function inVault(
   return { path, bytes: readSegmentBytes(store, entry.rawKey, context.signal) }
 }
 
-async function recover(context: CommandContext, store: LocalObjectStore): Promise<ExitCode> {
+async function recover(context: CommandContext, config: Config): Promise<ExitCode> {
+  const store = await openLocalStore(recordingFolder(config))
   const { recoverDead } = await import('../../query/recover.ts')
   const options = { isPatient: context.options['wait'] === true, sequenceOf: sequenceNumbers(coinbase) }
   const recovered = await recoverDead(store, context.clock, coinbase.name, options, context.signal)
   await context.output.out(context.json ? toJson(recovered, 2) : recovered.map(recoveredText).join(''))
   if (!context.json) context.output.err(`${recovered.length} segments recovered\n`)
+  if (config.storage.raw.backend === 's3') await recoverInBucket(context, config)
   return 0
+}
+
+/** What recorders of other machines left there. */
+async function recoverInBucket(context: CommandContext, config: Config): Promise<void> {
+  const { rescueNow, rescuedText } = await import('../rescue.ts')
+  const rescued = await rescueNow(await openVault(context, config.storage, 'write'), context)
+  for (const one of rescued) await context.output.out(context.json ? toJson(one, 0) : `${rescuedText(one)}\n`)
 }
 
 function recoveredText(segment: RecoveredSegment): string {

@@ -1,0 +1,75 @@
+/** Looks after recorders that are gone: what they left in a bucket under raw/active becomes ordinary segments. */
+
+import { randomBytes } from 'node:crypto'
+import { messageOf, VaultError } from '../core/errors.ts'
+import {
+  abandonedAfterMs,
+  rescueAbandoned,
+  type RescueDeps,
+  type Rescued,
+  type RescueMemory,
+} from '../segment/rescue.ts'
+import { realDisk } from '../storage/disk.ts'
+import { rawActive } from '../storage/keys.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { coinbase } from '../venue/coinbase.ts'
+import { sequenceNumbers } from '../venue/sequence.ts'
+import type { CommandContext } from './command.ts'
+import { software } from './version.ts'
+
+const lookEveryMs = 60_000
+
+/** Whether segments grow in this store by chunks, so that any process can end them. */
+export function growsByChunks(store: ObjectStore): boolean {
+  return store.fileOf(`${rawActive(coinbase.name)}x`) === undefined
+}
+
+function rescueDeps(store: ObjectStore, { clock }: CommandContext): RescueDeps {
+  return {
+    store,
+    disk: realDisk,
+    clock,
+    by: randomBytes(8).toString('hex'),
+    software,
+    sequenceOf: sequenceNumbers(coinbase),
+  }
+}
+
+/** Beside other work, until the signal. */
+export async function rescueMeanwhile(
+  store: ObjectStore,
+  context: CommandContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const deps = rescueDeps(store, context)
+  const memory: RescueMemory = new Map()
+  while (!signal.aborted) {
+    try {
+      for (const one of await rescueAbandoned(deps, coinbase.name, memory, signal))
+        context.output.err(`${rescuedText(one)}\n`)
+      await context.clock.sleep(lookEveryMs, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      // A bucket out of reach is told of by the work beside this; it is asked again at the next look.
+      if (!(error instanceof VaultError)) throw error
+      if (error.kind !== 'unavailable')
+        context.output.err(`looking for abandoned segments: ${messageOf(error)}\n`)
+      await context.clock.sleep(lookEveryMs, signal).catch(() => undefined)
+    }
+  }
+}
+
+/** Watches for as long as no living recorder would be silent, and rescues what did not change. */
+export async function rescueNow(store: ObjectStore, context: CommandContext): Promise<Rescued[]> {
+  const deps = rescueDeps(store, context)
+  const memory: RescueMemory = new Map()
+  await rescueAbandoned(deps, coinbase.name, memory, context.signal)
+  if (memory.size === 0) return []
+  context.output.err(`watching ${memory.size} growing segments for ${abandonedAfterMs / 1000} s\n`)
+  await context.clock.sleep(abandonedAfterMs, context.signal)
+  return rescueAbandoned(deps, coinbase.name, memory, context.signal)
+}
+
+export function rescuedText({ recorder, firstN, lines, label }: Rescued): string {
+  return `rescued ${label}: ${lines} lines of recorder ${recorder} from ${firstN} on`
+}
