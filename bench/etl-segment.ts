@@ -1,4 +1,4 @@
-/** A deterministic segment for the conversion benchmark: frames shaped and mixed as the venue sends them, over fifty products. */
+/** Deterministic segments for benchmarks of conversion: frames shaped and mixed as the venue sends them. */
 
 import { createHash } from 'node:crypto'
 import { closeSync, openSync, writeSync } from 'node:fs'
@@ -9,13 +9,21 @@ import { LineEncoder, connectionBytes, lineBytesMax } from '../src/segment/line.
 const recorder = 'benchbench'
 const openedNs = 1_764_770_400_000_000_000n
 
-/** Writes a sealed segment of about `sizeBytes`; the same bytes for the same size. @returns lines */
-export function writeBenchSegment(path: string, sizeBytes: number): number {
-  const random = seededRandom(1)
+export interface BenchSegment {
+  readonly sizeBytes: number
+  /** Its first counter: the one after the last of the segment before. */
+  readonly firstN: number
+  readonly products: number
+}
+
+/** Writes a sealed segment of about `sizeBytes`; the same bytes for the same wishes. @returns lines */
+export function writeBenchSegment(path: string, { sizeBytes, firstN, products }: BenchSegment): number {
+  const random = seededRandom(firstN)
+  const names = Array.from({ length: products }, (_, i) => productName(i))
   const file = openSync(path, 'w')
   const hash = createHash('sha256')
   const connection = connectionBytes(`${recorder}-1`)
-  const encoder = new LineEncoder(1)
+  const encoder = new LineEncoder(firstN)
   const target = Buffer.alloc(1 << 20)
   let written = 0
   const put = (bytes: Buffer): void => {
@@ -23,11 +31,12 @@ export function writeBenchSegment(path: string, sizeBytes: number): number {
     hash.update(bytes)
     written += bytes.length
   }
-  put(Buffer.from(`${JSON.stringify({ segment: benchHeader })}\n`))
+  put(Buffer.from(`${JSON.stringify({ segment: { ...benchHeader, n: firstN } })}\n`))
   let lines = 0
   for (let fill = 0; written + fill < sizeBytes; lines++) {
-    const frame = Buffer.from(benchFrame(random, lines))
-    fill = encoder.frame(target, fill, openedNs + BigInt(lines) * 900_017n + 41_000_000n, connection, frame)
+    const k = firstN - 1 + lines
+    const frame = Buffer.from(benchFrame(random, k, names))
+    fill = encoder.frame(target, fill, openedNs + BigInt(k) * 900_017n + 41_000_000n, connection, frame)
     if (fill + lineBytesMax(connection, 65_536) < target.length && written + fill < sizeBytes) continue
     put(target.subarray(0, fill))
     fill = 0
@@ -36,10 +45,10 @@ export function writeBenchSegment(path: string, sizeBytes: number): number {
     lines,
     bytes: written,
     sha256: hash.digest('hex'),
-    first_n: 1,
-    last_n: lines,
-    first_recv_ns: String(openedNs + 41_000_000n),
-    last_recv_ns: String(openedNs + BigInt(lines - 1) * 900_017n + 41_000_000n),
+    first_n: firstN,
+    last_n: firstN + lines - 1,
+    first_recv_ns: String(openedNs + BigInt(firstN - 1) * 900_017n + 41_000_000n),
+    last_recv_ns: String(openedNs + BigInt(firstN + lines - 2) * 900_017n + 41_000_000n),
     connections: [],
   }
   writeSync(file, `${JSON.stringify({ seal })}\n`)
@@ -53,21 +62,20 @@ const benchHeader = {
   url: 'wss://bench.example',
   software: 'mdv bench',
   recorder,
-  n: 1,
   prev: null,
   opened_ns: String(openedNs),
 }
 
-const products = Array.from(
-  { length: 50 },
-  (_, i) => `${'ABCDEFGHIJ'[i % 10]}${'TCXYZ'[Math.trunc(i / 10)]}C-USD`,
-)
+/** A hundred different ones at most. */
+function productName(i: number): string {
+  return `${'ABCDEFGHIJ'[i % 10]}${'TCXYZKLMNO'[Math.trunc(i / 10)]}C-USD`
+}
 
-function benchFrame(random: () => number, k: number): string {
+function benchFrame(random: () => number, k: number, products: readonly string[]): string {
   const sendNs = openedNs + BigInt(k) * 900_017n
   const head = (channel: string): string =>
     `{"channel":"${channel}","timestamp":"${formatRfc3339Ns(sendNs)}","sequence_num":${k},"events":[`
-  const product = products[Math.trunc(random() * random() * 50)]!
+  const product = products[Math.trunc(random() * random() * products.length)]!
   const engine = formatRfc3339Ns(((sendNs - 31_000_000n) / 1000n) * 1000n)
   const draw = random()
   if (draw < 0.01)

@@ -19,7 +19,7 @@ export async function benchEtl(): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'mdv-bench-'))
   try {
     const path = join(dir, 'segment_20251203T14_00001.ndjson')
-    writeBenchSegment(path, segmentBytes)
+    writeBenchSegment(path, { sizeBytes: segmentBytes, firstN: 1, products: 50 })
     const { size } = await stat(path)
     const touched: number[] = []
     const converted: number[] = []

@@ -151,7 +151,7 @@ test('a segment that was away while its batch was converted goes alone when it c
     await assertDone(bench, `segment ${counter}`)
     const { receipts } = await bench.state()
     assert.deepEqual(
-      receipts.map(({ sources }) => sources.length).sort(),
+      receipts.map(({ sources }) => sources.length).sort((a, b) => a - b),
       [1, 2],
       `segment ${counter} has a job of its own`,
     )
@@ -206,7 +206,7 @@ test('while one segment is converted the next is fetched, no more than that, and
     const isLast = sources[0]!.label.endsWith('4')
     const count = async (): Promise<number> =>
       (await readdir(worker.scratchDir)).filter((name) => name.startsWith('source_')).length
-    while (!isLast && (await count()) < 2);
+    if (!isLast) while ((await count()) < 2);
     copies.push(await count())
     if (sources[0]!.label.endsWith('3')) throw new VaultError('corrupt', 'it fails')
     return small(sources, plan, signal)
