@@ -35,7 +35,8 @@ export interface ShipperDeps extends Omit<ShipDeps, 'bucket'> {
 }
 
 export const flushEveryMs = 5000
-const outage: Backoff = { firstMs: 1000, limitMs: 30_000 }
+/** A bucket that is back is noticed soon: asking costs next to nothing. */
+const outage: Backoff = { firstMs: 1000, limitMs: 5000 }
 
 export class Shipper {
   readonly #deps: ShipperDeps
