@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const names = ['ingest', 'etl', 'segment-append', 'simulator', 'transfer']
+const names = ['ingest', 'etl', 'segment-append', 'simulator', 'transfer', 'requests']
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : names
 for (const name of wanted) {
   if (!names.includes(name)) throw new Error(`no benchmark "${name}": there are ${names.join(', ')}`)

@@ -48,8 +48,12 @@ export async function convertReady(
   options: JobOptions,
   signal: AbortSignal,
 ): Promise<JobOutcome> {
-  const [{ label, header }] = segments
+  const [{ key, label, header }] = segments
   const job = await jobOf(deps, label, { recorder: header.recorder, firstN: header.n })
+  // Raw bytes go last: another worker has been here since it was listed, and nothing is left to do.
+  const isGone = (await deps.store.head(key)) === undefined
+  const done = isGone ? await currentReceipt(deps.store, deps.venue, job) : undefined
+  if (done !== undefined) return { kind: 'finished', receipt: done }
   return withClaim(deps, job, options.wait, signal, async (claim) => {
     try {
       return await convertClaimed(deps, claim, job, segments, options, signal)

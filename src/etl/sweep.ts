@@ -7,7 +7,7 @@ import { systemCode } from '../core/errors.ts'
 import { processed, rawProcessing } from '../storage/keys.ts'
 import { listAll, type ObjectStore } from '../storage/object-store.ts'
 import type { ProcessIdentity } from '../storage/process-identity.ts'
-import { readBindings } from '../table/bindings.ts'
+import { readBindings, type Binding, type SegmentIdentity } from '../table/bindings.ts'
 import { parseJobId, parsePartKey } from '../table/part-name.ts'
 import { tableNames, type Receipt } from '../table/receipt.ts'
 import { currentReceipt } from '../table/receipts.ts'
@@ -35,13 +35,20 @@ export async function sweepParts(
   const named = new Set(receipts.flatMap((receipt) => receipt.parts.map((part) => part.key)))
   const orphans: string[] = []
   const foreign: string[] = []
+  const plans = new Map<string, readonly Binding[]>()
+  const plansOf = async (segment: SegmentIdentity): Promise<readonly Binding[]> => {
+    const name = `${segment.recorder}_${segment.firstN}`
+    const known = plans.get(name) ?? (await readBindings(deps.store, deps.venue, segment))
+    plans.set(name, known)
+    return known
+  }
   for (const table of tableNames)
     for await (const batch of deps.store.list(`${processed(deps.venue)}${table}/`, signal))
       for (const { key } of batch) {
         if (named.has(key)) continue
         const name = parsePartKey(key)
         if (name === undefined) foreign.push(key)
-        else if (await sweepPart(deps, key, name, receipts, signal)) orphans.push(key)
+        else if (await sweepPart(deps, key, name, receipts, plansOf, signal)) orphans.push(key)
       }
   return { orphans, foreign }
 }
@@ -51,12 +58,13 @@ async function sweepPart(
   key: string,
   name: { readonly hour: string; readonly digits: string },
   receipts: readonly Receipt[],
+  plansOf: (segment: SegmentIdentity) => Promise<readonly Binding[]>,
   signal: AbortSignal,
 ): Promise<boolean> {
   for (const receipt of receipts) {
     const segment = parseJobId(receipt.job)
     if (segment === undefined || !segment.label.startsWith(`segment_${name.hour}_`)) continue
-    const bindings = await readBindings(deps.store, deps.venue, segment)
+    const bindings = await plansOf(segment)
     if (!bindings.some((binding) => binding.job === receipt.job && binding.digits === name.digits)) continue
     if (!(await footerNames(deps.store, key, receipt.job, signal))) continue
     return removeOrphan(deps, key, receipt.job, signal)

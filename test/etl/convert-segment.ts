@@ -25,15 +25,15 @@ export function frameLine(n: number, frame: string): Buffer {
   return line(n, `,"conn":"${recorder}-1","len":${Buffer.byteLength(frame)},"msg":${frame}`)
 }
 
-/** A sealed segment of whole lines from n = 1. */
-export function segment(lines: readonly Buffer[]): Buffer {
+/** A sealed segment of whole lines from `firstN` on. */
+export function segment(lines: readonly Buffer[], firstN = 1): Buffer {
   const header = {
     format: 1,
     venue: 'coinbase',
     url: 'wss://example',
     software: 'mdv test',
     recorder,
-    n: 1,
+    n: firstN,
     prev: null,
     opened_ns: String(baseNs),
   }
@@ -42,10 +42,10 @@ export function segment(lines: readonly Buffer[]): Buffer {
     lines: lines.length,
     bytes: body.length,
     sha256: createHash('sha256').update(body).digest('hex'),
-    first_n: 1,
-    last_n: lines.length,
-    first_recv_ns: String(baseNs + 1000n),
-    last_recv_ns: String(baseNs + BigInt(lines.length) * 1000n),
+    first_n: firstN,
+    last_n: firstN + lines.length - 1,
+    first_recv_ns: String(baseNs + BigInt(firstN) * 1000n),
+    last_recv_ns: String(baseNs + BigInt(firstN + lines.length - 1) * 1000n),
     connections: [],
   }
   return Buffer.concat([body, Buffer.from(`${JSON.stringify({ seal })}\n`)])
@@ -64,18 +64,23 @@ export interface ConvertedRow {
 
 /** Converts a segment in a folder of its own and hands over what came of it, before the folder goes. */
 export async function withConversion<T>(
-  bytes: Buffer,
+  segments: Buffer | readonly Buffer[],
   options: { readonly numberType?: NumberType; readonly threads?: number },
   use: (conversion: Conversion) => Promise<T>,
 ): Promise<T> {
   const dir = await mkdtemp(join(tmpdir(), 'mdv-convert-'))
   try {
-    const path = join(dir, 'segment.ndjson')
-    await writeFile(path, bytes)
     const label = 'segment_20251203T14_00001'
-    const source = { key: `raw/ready/coinbase/${label}.ndjson`, label, file: async () => path }
+    const sources = await Promise.all(
+      (Buffer.isBuffer(segments) ? [segments] : segments).map(async (bytes, i) => {
+        const path = join(dir, `${i}.ndjson`)
+        await writeFile(path, bytes)
+        const name = `segment_20251203T14_0000${i + 1}`
+        return { key: `raw/ready/coinbase/${name}.ndjson`, label: name, file: async () => path }
+      }),
+    )
     const conversion = await convertSegments(
-      [source],
+      sources,
       {
         scratchDir: join(dir, 'scratch'),
         venue: 'coinbase',

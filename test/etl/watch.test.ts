@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { VaultError } from '../../src/core/errors.ts'
 import { watchEtl, type WatchReport } from '../../src/etl/watch.ts'
+import type { EtlOptions } from '../../src/etl/run.ts'
 import type { EtlSummary } from '../../src/etl/run-report.ts'
+import { FarStore } from '../storage/far-store.ts'
 import { Bench, collect, etlOptions, smallConvert } from './job-bench.ts'
 
 interface Watched extends WatchReport {
@@ -16,6 +18,7 @@ async function watched(
   bench: Bench,
   worker: Awaited<ReturnType<Bench['worker']>>,
   onSleep: (count: number) => Promise<boolean>,
+  etl: EtlOptions = etlOptions,
 ): Promise<Watched & ReturnType<typeof collect>> {
   const controller = new AbortController()
   const sleeps: number[] = []
@@ -38,13 +41,7 @@ async function watched(
     onRound: (summary: EtlSummary) => void rounds.push(summary),
     onRoundFailed: (error: unknown) => void failures.push(error),
   }
-  await watchEtl(
-    { ...worker, clock, random: () => 0.5 },
-    etlOptions,
-    { pollMs: 30_000 },
-    report,
-    controller.signal,
-  )
+  await watchEtl({ ...worker, clock, random: () => 0.5 }, etl, { pollMs: 30_000 }, report, controller.signal)
   return report
 }
 
@@ -112,5 +109,38 @@ test('strangers in raw/ready are told once, not each round', async () => {
     report.rounds.map((round) => round.foreign),
     [1, 1, 1],
   )
+  await bench.remove()
+})
+
+test('a round with nothing due costs a bucket two listings, also while segments wait for their batch', async () => {
+  const bench = await Bench.make(true)
+  await bench.segment(1, 1, ['BTC-USD'])
+  const store = new FarStore(bench.store)
+  const worker = { ...(await bench.worker()), store }
+  const asked: string[] = []
+  const batch = { segmentsMax: 3, bytesMax: 1e9, waitMs: Number.MAX_SAFE_INTEGER, isPatient: true }
+  const report = await watched(
+    bench,
+    worker,
+    async (count) => {
+      asked.push(Object.values(store.requests).join(' '))
+      store.requests.list = store.requests.get = store.requests.read = store.requests.head = 0
+      store.requests.put = store.requests.delete = 0
+      if (count === 3) await bench.segment(2, 2, ['BTC-USD'])
+      if (count === 5) await bench.segment(3, 3, ['BTC-USD'])
+      return count === 8
+    },
+    { ...etlOptions, batch },
+  )
+  const quiet = '0 0 0 2 0 0'
+  assert.deepEqual(asked.slice(1, 3), [quiet, quiet])
+  assert.equal(asked[3], '0 0 2 2 0 0', 'first and last line of what is new')
+  assert.equal(asked[4], quiet)
+  assert.deepEqual(asked.slice(6), [quiet, quiet], 'what came of it need not be read back')
+  assert.deepEqual(
+    report.rounds.map((round) => round.segments),
+    [0, 0, 0, 0, 0, 3, 0, 0, 0],
+  )
+  assert.equal((await bench.state()).receipts.length, 1)
   await bench.remove()
 })

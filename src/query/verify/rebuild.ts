@@ -4,6 +4,7 @@
  */
 
 import type { DuckDBConnection } from '@duckdb/node-api'
+import { assert } from '../../core/assert.ts'
 import { rebuildFrame, type RowText } from '../../dataset/rebuild.ts'
 import type { RowTable } from '../../dataset/shape.ts'
 import { tableColumns } from '../../dataset/tables.ts'
@@ -31,6 +32,7 @@ export async function rebuildCheck(
   raw: SegmentEntry,
   signal: AbortSignal,
 ): Promise<{ readonly frames: number; readonly findings: readonly Finding[] }> {
+  assert(raw.source !== null, `${raw.label} has a receipt`)
   const instance = await duckdb.DuckDBInstance.create(':memory:')
   const connections: DuckDBConnection[] = []
   try {
@@ -39,7 +41,7 @@ export async function rebuildCheck(
       // A connection has one open result at a time.
       const connection = await instance.connect()
       connections.push(connection)
-      streams.push(openStream(receipt, paths, table, connection))
+      streams.push(openStream(receipt, paths, table, raw.source.recorder, connection))
     }
     const key = raw.rawKey!
     const bytes = unpacked(key, store.read(key, 0, raw.sizeBytes, signal), signal)
@@ -155,6 +157,7 @@ function openStream(
   receipt: Receipt,
   paths: PartPaths,
   table: TableName,
+  recorder: string,
   connection: DuckDBConnection,
 ): RowStream {
   const parts = receipt.parts.filter((part) => part.table === table)
@@ -164,7 +167,7 @@ function openStream(
   const list = columns.map((column) => `${asText(column.name, column.type)} AS "${column.name}"`)
   const sql = `SELECT product_id, ${list.join(', ')}
     FROM read_parquet([${files.join(', ')}], hive_partitioning = true, hive_types = {'product_id': VARCHAR, 'date': VARCHAR}) AS part
-    ORDER BY part.n`
+    WHERE part.recorder = ${sqlText(recorder)} ORDER BY part.n`
   return new RowStream(
     table,
     rowsOfQuery(connection, sql, ['product_id', ...columns.map((column) => column.name)]),

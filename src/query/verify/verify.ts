@@ -107,17 +107,18 @@ async function verifyReceipts(
   options: VerifyOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  const archived = new Map(
-    segments.filter((entry) => entry.rawKey !== null).map((entry) => [entry.receipt?.job, entry]),
-  )
+  const kept = new Map<string, SegmentEntry[]>()
+  for (const entry of segments)
+    if (entry.rawKey !== null && entry.receipt !== null)
+      kept.set(entry.receipt.job, [...(kept.get(entry.receipt.job) ?? []), entry])
   const spill = join(await store.scratch('verify'), 'spill')
   using checker = await RowChecker.open(options.memoryLimitMb, spill)
   let framesRebuilt = 0
   for (const [i, receipt] of receipts.entries()) {
     signal.throwIfAborted()
     options.onProgress(i, receipts.length, `job ${receipt.job}`)
-    const raw = archived.get(receipt.job)
-    const checked = await verifyReceipt(store, receipt, raw, checker, options, signal)
+    const raws = kept.get(receipt.job) ?? []
+    const checked = await verifyReceipt(store, receipt, raws, checker, options, signal)
     framesRebuilt += checked.frames
     await tally.add(checked.findings)
   }
@@ -133,14 +134,14 @@ interface CheckedReceipt {
 async function verifyReceipt(
   store: ObjectStore,
   receipt: Receipt,
-  raw: SegmentEntry | undefined,
+  raws: readonly SegmentEntry[],
   checker: RowChecker,
   options: VerifyOptions,
   signal: AbortSignal,
 ): Promise<CheckedReceipt> {
   for (let isLast = false; ; isLast = true) {
     try {
-      return await verifyOnce(store, receipt, raw, checker, options, signal)
+      return await verifyOnce(store, receipt, raws, checker, options, signal)
     } catch (error) {
       // A part that took its place, or was replaced, between two looks: look again.
       if (isLast || !isVanishedPart(error)) throw error
@@ -151,22 +152,28 @@ async function verifyReceipt(
 async function verifyOnce(
   store: ObjectStore,
   receipt: Receipt,
-  raw: SegmentEntry | undefined,
+  raws: readonly SegmentEntry[],
   checker: RowChecker,
   options: VerifyOptions,
   signal: AbortSignal,
 ): Promise<CheckedReceipt> {
-  const parts = await checkParts(store, receipt, raw !== undefined, signal)
+  const parts = await checkParts(store, receipt, raws.length > 0, signal)
   if (parts === 'superseded') return { findings: [], frames: 0 }
   await using checked = parts
   const { rejects, findings } = await readRejects(store, receipt)
   // Rows of damaged parts are not counted: what is wrong with them is already said.
   if (checked.findings.length > 0) return { findings: [...checked.findings, ...findings], frames: 0 }
   const accounted = [...findings, ...(await checker.check(receipt, checked.paths, rejects))]
-  if (options.rebuild === null || raw === undefined || accounted.length > 0)
-    return { findings: accounted, frames: 0 }
-  // The files are there until it is done.
-  return await options.rebuild(store, receipt, checked.paths, raw, signal)
+  if (options.rebuild === null || accounted.length > 0) return { findings: accounted, frames: 0 }
+  let frames = 0
+  const differing: Finding[] = []
+  for (const raw of raws) {
+    // The files are there until it is done.
+    const rebuilt = await options.rebuild(store, receipt, checked.paths, raw, signal)
+    frames += rebuilt.frames
+    differing.push(...rebuilt.findings)
+  }
+  return { findings: differing, frames }
 }
 
 function isSince(entry: SegmentEntry, since: string | null): boolean {
