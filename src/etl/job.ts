@@ -50,10 +50,11 @@ export async function convertReady(
 ): Promise<JobOutcome> {
   const [{ key, label, header }] = segments
   const job = await jobOf(deps, label, { recorder: header.recorder, firstN: header.n })
-  // Raw bytes go last: another worker has been here since it was listed, and nothing is left to do.
-  const isGone = (await deps.store.head(key)) === undefined
-  const done = isGone ? await currentReceipt(deps.store, deps.venue, job) : undefined
-  if (done !== undefined) return { kind: 'finished', receipt: done }
+  if ((await deps.store.head(key)) === undefined) {
+    // Raw bytes go last: another worker has been here since it was listed, and nothing is left to do.
+    const done = await currentReceipt(deps.store, deps.venue, job)
+    return done === undefined ? { kind: 'held', by: null } : { kind: 'finished', receipt: done }
+  }
   return withClaim(deps, job, options.wait, signal, async (claim) => {
     try {
       return await convertClaimed(deps, claim, job, segments, options, signal)

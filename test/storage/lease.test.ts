@@ -137,3 +137,41 @@ test('an owner that certainly lives is named at once, without watching its lease
   assert.equal(outcome.held, false)
   assert.equal(clock.timers, 0)
 })
+
+/** Generations in the store, and how often they were listed. */
+class CountingStore extends MemoryStore {
+  listings = 0
+
+  override async *list(prefix: string, signal: AbortSignal): ReturnType<MemoryStore['list']> {
+    this.listings++
+    yield* super.list(prefix, signal)
+  }
+}
+
+test('a lease that a listing showed free is taken by one put, by one of many', async () => {
+  const store = new CountingStore()
+  const clock = new ManualClock()
+  const freeAtMs = clock.monotonicMs()
+  const winner = await take(store, clock, 'one', { freeAtMs })
+  assert.ok(winner.held)
+  assert.equal(store.listings, 0)
+  const loser = await take(store, clock, 'two', { freeAtMs })
+  assert.ok(!loser.held && loser.by.token === 'one')
+  await winner.lease.remove()
+  assert.equal(await leaseHolder(store, 'raw/recorder', '.lease.json', never), null)
+  assert.equal(winner.lease.isCurrent(), false)
+  assert.ok((await take(store, clock, 'three')).held)
+})
+
+test('a listing that is old is not believed: who renewed since keeps the lease', async () => {
+  const store = new CountingStore()
+  const clock = new ManualClock()
+  const freeAtMs = clock.monotonicMs()
+  const holder = leaseOf(await take(store, clock, 'holder', { freeAtMs }))
+  clock.advance(ttlMs / 3)
+  assert.ok(await holder.renew())
+  const late = await take(store, clock, 'late', { freeAtMs })
+  assert.ok(!late.held && late.by.token === 'holder')
+  assert.ok(holder.isCurrent())
+  assert.equal((await leaseHolder(store, 'raw/recorder', '.lease.json', never))?.token, 'holder')
+})

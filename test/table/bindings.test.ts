@@ -7,7 +7,14 @@ import { bindingKey } from '../../src/storage/keys.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
 import type { LocalObjectStore } from '../../src/storage/object-store.ts'
 import { bind, readBindings, type Binding } from '../../src/table/bindings.ts'
-import { jobId, parseJobId, parsePartKey, partDigits, partKey } from '../../src/table/part-name.ts'
+import {
+  jobId,
+  jobIdAgain,
+  parseJobId,
+  parsePartKey,
+  partDigits,
+  partKey,
+} from '../../src/table/part-name.ts'
 
 let store: LocalObjectStore
 let folder: string
@@ -72,4 +79,20 @@ test('a part is named by its job and plan, and a slice only where there are seve
     parsePartKey('processed/coinbase/level2/product_id=BTC-USD/date=2025-12-03/mine.parquet'),
     undefined,
   )
+})
+
+test('the first segment of a batch says what else belongs to it', async () => {
+  const first = { recorder: 'abcdefghij', firstN: 777 }
+  const members = [{ first_n: 800, label: 'segment_20251203T15_00001' }]
+  await bind(store, 'coinbase', first, { ...binding(1, 'writer-a'), members })
+  assert.deepEqual((await readBindings(store, 'coinbase', first))[0]?.members, members)
+  const odd = { ...binding(2, 'writer-a'), members: [{ first_n: 800, label: '../../elsewhere' }] }
+  await bind(store, 'coinbase', first, odd)
+  await assert.rejects(readBindings(store, 'coinbase', first), /"label" is "\.\.\/\.\.\/elsewhere"/)
+})
+
+test('a segment that its batch missed has a job of its own, told apart by its binding', () => {
+  const again = jobIdAgain('segment_20251203T14_00002', segment, 2)
+  assert.notEqual(again, job)
+  assert.deepEqual(parseJobId(again), parseJobId(job))
 })
