@@ -1,10 +1,11 @@
 /** Looks after recorders that are gone: what they left in a bucket under raw/active becomes ordinary segments. */
 
 import { randomBytes } from 'node:crypto'
-import { messageOf, VaultError } from '../core/errors.ts'
+import { VaultError } from '../core/errors.ts'
 import {
   abandonedAfterMs,
   rescueAbandoned,
+  type Rescue,
   type RescueDeps,
   type Rescued,
   type RescueMemory,
@@ -45,26 +46,31 @@ export async function rescueMeanwhile(
   const memory: RescueMemory = new Map()
   while (!signal.aborted) {
     try {
-      for (const one of await rescueAbandoned(deps, coinbase.name, memory, signal))
-        context.output.err(`${rescuedText(one)}\n`)
+      const { rescued, troubles } = await rescueAbandoned(deps, coinbase.name, memory, signal)
+      for (const one of rescued) context.output.err(`${rescuedText(one)}\n`)
+      for (const one of troubles) tell(one, context)
       await context.clock.sleep(lookEveryMs, signal)
     } catch (error) {
       if (signal.aborted) return
-      // A bucket out of reach is told of by the work beside this; it is asked again at the next look.
       if (!(error instanceof VaultError)) throw error
-      if (error.kind !== 'unavailable')
-        context.output.err(`looking for abandoned segments: ${messageOf(error)}\n`)
+      tell(error, context)
       await context.clock.sleep(lookEveryMs, signal).catch(() => undefined)
     }
   }
 }
 
+/** A bucket out of reach is told of by the work beside this; it is asked again at the next look. */
+function tell({ kind, message, remedy }: VaultError, { output }: CommandContext): void {
+  if (kind === 'unavailable') return
+  output.err(`looking for abandoned segments: ${message}${remedy === undefined ? '' : `\n  → ${remedy}`}\n`)
+}
+
 /** Watches for as long as no living recorder would be silent, and rescues what did not change. */
-export async function rescueNow(store: ObjectStore, context: CommandContext): Promise<Rescued[]> {
+export async function rescueNow(store: ObjectStore, context: CommandContext): Promise<Rescue> {
   const deps = rescueDeps(store, context)
   const memory: RescueMemory = new Map()
-  await rescueAbandoned(deps, coinbase.name, memory, context.signal)
-  if (memory.size === 0) return []
+  const nothing = await rescueAbandoned(deps, coinbase.name, memory, context.signal)
+  if (memory.size === 0) return nothing
   context.output.err(`watching ${memory.size} growing segments for ${abandonedAfterMs / 1000} s\n`)
   await context.clock.sleep(abandonedAfterMs, context.signal)
   return rescueAbandoned(deps, coinbase.name, memory, context.signal)

@@ -50,8 +50,10 @@ export class Shipping {
   }
 
   /** All up to `durableN` is durable, the growing file as far as `stats` say. */
-  mark(durableN: number, { activeLabel: label, activeSizeBytes: durableBytes }: Readonly<WriterStats>): void {
-    this.#thread.mark({ durableN, growing: label === null ? null : { label, durableBytes } })
+  mark(durableN: number, stats: Readonly<WriterStats>): void {
+    const { activeLabel: label, activeFirstN: firstN, activeSizeBytes: durableBytes } = stats
+    const growing = label === null || firstN === null ? null : { label, firstN, durableBytes }
+    this.#thread.mark({ durableN, growing })
   }
 
   /** Ships what is sealed, for a while; what is left is said. */

@@ -6,9 +6,17 @@
  * The rescued segment holds the owner's lines and a seal, and no line of ours: the owner may live and have used the next counters.
  */
 
-import { sha256Hex } from '../core/ids.ts'
 import type { Clock } from '../core/clock.ts'
-import { bindingKey, parseChunkKey, rawActive, rawReady, segmentLabel } from '../storage/keys.ts'
+import { VaultError } from '../core/errors.ts'
+import { sha256Hex } from '../core/ids.ts'
+import {
+  bindingKey,
+  parseChunkKey,
+  parseSegmentLabel,
+  rawActive,
+  rawReady,
+  segmentLabel,
+} from '../storage/keys.ts'
 import type { Disk } from '../storage/disk.ts'
 import { listAll, type ObjectStore } from '../storage/object-store.ts'
 import { putFence, readChunkFolder, readChunks, removeChunks, type ChunkFolder } from './chunk-folder.ts'
@@ -35,37 +43,65 @@ export const abandonedAfterMs = 60_000
 /** When each folder was first seen as it is, by our own monotonic clock. */
 export type RescueMemory = Map<string, { readonly state: string; readonly sinceMs: number }>
 
-export interface Rescued {
+interface Identified {
   readonly recorder: string
   readonly firstN: number
-  readonly lines: number
   readonly label: string
+}
+
+export interface Rescued extends Identified {
+  readonly lines: number
+}
+
+/** What a look brought about. */
+export interface Rescue {
+  readonly rescued: readonly Rescued[]
+  /** One for each segment that could not be ended; the next look tries again. */
+  readonly troubles: readonly VaultError[]
 }
 
 /**
  * Rescues what has not changed for `abandonedAfterMs` since this memory first saw it. Call it now and then, with the same memory.
  *
- * @throws {VaultError} from the store; what it could not finish is finished by the next call
+ * @throws {VaultError} from the store when it cannot be listed
  */
 export async function rescueAbandoned(
   deps: RescueDeps,
   venue: string,
   memory: RescueMemory,
   signal: AbortSignal,
-): Promise<Rescued[]> {
+): Promise<Rescue> {
   const states = await folderStates(deps.store, venue, signal)
   for (const folder of memory.keys()) if (!states.has(folder)) memory.delete(folder)
   const rescued: Rescued[] = []
+  const troubles: VaultError[] = []
   for (const [folder, state] of states) {
     const nowMs = deps.clock.monotonicMs()
     const before = memory.get(folder)
     if (before?.state !== state) memory.set(folder, { state, sinceMs: nowMs })
     else if (nowMs - before.sinceMs >= abandonedAfterMs) {
-      const one = await rescueFolder(deps, venue, folder, signal)
-      if (one !== null) rescued.push(one)
+      const one = await rescueOrTell(deps, venue, folder, signal)
+      if (one instanceof VaultError) troubles.push(one)
+      else if (one !== null) rescued.push(one)
     }
   }
-  return rescued
+  return { rescued, troubles }
+}
+
+/** One that cannot be rescued does not stand before the others. */
+async function rescueOrTell(
+  deps: RescueDeps,
+  venue: string,
+  folder: string,
+  signal: AbortSignal,
+): Promise<Rescued | VaultError | null> {
+  try {
+    return await rescueFolder(deps, venue, folder, signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    if (error instanceof VaultError) return error
+    throw error
+  }
 }
 
 /** Chunk folders that hold more than a fence, with what changes when their owner lives. */
@@ -101,7 +137,7 @@ export async function rescueFolder(
   let found = await readChunkFolder(store, folder, signal)
   const owner = parseChunkKey(`${folder}00001.ndjson`)!
   if (found.chunks.length === 0) return null
-  if (await isPublished(store, venue, owner.recorder, owner.firstN, signal)) {
+  if (await isPublished(store, venue, owner, signal)) {
     await removeChunks(store, found)
     return null
   }
@@ -110,20 +146,26 @@ export async function rescueFolder(
   if (!found.isFenced) {
     if (!(await putFence(store, found, deps.by))) return null
     found = await readChunkFolder(store, folder, signal)
+    // Published and being removed since the look before: the next look finds it so.
+    if (!found.isWhole) return null
   }
   return publishRescued(deps, venue, owner, found, signal)
+}
+
+function hourOf(label: string): string {
+  return parseSegmentLabel(label)!.hour
 }
 
 /** Whether a segment with this identity lies in raw/ready, or was bound to a job from there. */
 async function isPublished(
   store: ObjectStore,
   venue: string,
-  recorder: string,
-  firstN: number,
+  { recorder, firstN, label }: Identified,
   signal: AbortSignal,
 ): Promise<boolean> {
   if ((await store.head(bindingKey(venue, recorder, firstN, 1))) !== undefined) return true
-  for (const object of await listAll(store, rawReady(venue), signal)) {
+  // Whoever publishes it gives it a label of the hour in which it was opened.
+  for (const object of await listAll(store, `${rawReady(venue)}segment_${hourOf(label)}_`, signal)) {
     const peek = await peekSegment(store, object, false, signal)
     if (peek !== 'gone' && peek.header?.recorder === recorder && peek.header.n === firstN) return true
   }
@@ -134,7 +176,7 @@ async function isPublished(
 async function publishRescued(
   deps: RescueDeps,
   venue: string,
-  owner: { readonly recorder: string; readonly firstN: number; readonly label: string },
+  owner: Identified,
   found: ChunkFolder,
   signal: AbortSignal,
 ): Promise<Rescued | null> {
@@ -143,7 +185,17 @@ async function publishRescued(
   await disk.unlink(path).catch(() => undefined)
   const sealed = await writeSealed(disk, path, readChunks(store, found, signal), sequenceOf)
   let label = owner.label
-  if (sealed.header !== null && sealed.lines > 0) {
+  if (sealed.problem !== null) {
+    await disk.unlink(path)
+    throw new VaultError(
+      'corrupt',
+      `${store.location}/${found.folder}: ${sealed.problem}; it stays as it is`,
+      {
+        remedy: 'where a newer mdv recorded it, let that one rescue it: mdv segments recover',
+      },
+    )
+  }
+  if (sealed.lines > 0) {
     if (!sealed.wasSealed) await publishLastWords(deps, venue, owner, sealed, found.modifiedMs, signal)
     label = await publishSegment(store, venue, path, owner.label, signal)
   } else await disk.unlink(path)
@@ -155,14 +207,14 @@ async function publishRescued(
 async function publishLastWords(
   deps: RescueDeps,
   venue: string,
-  owner: { readonly recorder: string; readonly firstN: number; readonly label: string },
+  owner: Identified,
   rescued: Resealed,
   atMs: number,
   signal: AbortSignal,
 ): Promise<void> {
   const { store, disk } = deps
   const recorder = rescuerId(owner.recorder, owner.firstN)
-  if (await isPublished(store, venue, recorder, 1, signal)) return
+  if (await isPublished(store, venue, { ...owner, recorder, firstN: 1 }, signal)) return
   const atNs = BigInt(Math.floor(atMs)) * 1_000_000n
   const header: SegmentHeader = {
     ...rescued.header!,
@@ -175,8 +227,7 @@ async function publishLastWords(
   const path = `${await store.scratch('rescue')}/${recorder}_${deps.by}`
   await disk.unlink(path).catch(() => undefined)
   await writeSealed(disk, path, lastWords(header, rescued, atNs), () => -1)
-  const hour = owner.label.slice('segment_'.length, 'segment_'.length + 11)
-  await publishSegment(store, venue, path, segmentLabel(hour, 1), signal)
+  await publishSegment(store, venue, path, segmentLabel(hourOf(owner.label), 1), signal)
 }
 
 async function* lastWords(

@@ -8,6 +8,8 @@ import { SegmentScanner } from './scan.ts'
 
 export interface Resealed {
   readonly header: SegmentHeader | null
+  /** Why these bytes are no segment; null when they are one. */
+  readonly problem: string | null
   readonly lines: number
   readonly lastN: number | null
   /** Connections that nothing in it closes. */
@@ -64,7 +66,9 @@ export async function writeSealed(
     if (!wasSealed) await writeAll(file, Buffer.from(`${JSON.stringify({ seal })}\n`))
     await file.datasync()
     const { open, products } = summary
-    return { header: result.header, lines, lastN: result.lastN, open, products, wasSealed }
+    const noLine = lines === 0 && result.badLines > 0 ? 'none of its lines is whole' : null
+    const problem = result.headerProblem ?? noLine
+    return { header: result.header, problem, lines, lastN: result.lastN, open, products, wasSealed }
   } finally {
     await file.close()
   }

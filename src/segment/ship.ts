@@ -1,14 +1,14 @@
 /**
  * Brings a recorder's segments from its spool to a bucket. What is there is derived from listings, never from memory alone, so that a
- * crash at any step leaves the next one to be found: chunk (the same bytes again) · rest of a sealed segment as its last chunks (from here
- * on owner and rescuer make the same segment) · the segment at its ready key (consumes the spool's file) · chunks away.
+ * crash at any step leaves the next one to be found: chunk (the same bytes again) · rest of a sealed segment as its last chunks, or a fence
+ * where there are none (from here on a rescuer makes the same segment, or none) · the segment at its ready key (consumes the spool's file) · chunks away.
  */
 
 import { VaultError } from '../core/errors.ts'
 import { activeSegmentKey, chunkFolder, chunkKey, parseSegmentLabel, rawReady } from '../storage/keys.ts'
 import type { Disk } from '../storage/disk.ts'
 import { listAll, type LocalObjectStore, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
-import { readChunkFolder, removeChunks, type ChunkFolder } from './chunk-folder.ts'
+import { putFence, readChunkFolder, removeChunks, type ChunkFolder } from './chunk-folder.ts'
 import type { SegmentHeader } from './format.ts'
 import { peekSegment } from './peek.ts'
 import { publishSegment } from './publish.ts'
@@ -26,6 +26,8 @@ export interface ShipDeps {
 /** How far a growing file of the spool is durable. */
 export interface GrowingFile {
   readonly label: string
+  /** Labels come again once what bore them is shipped. */
+  readonly firstN: number
   readonly durableBytes: number
 }
 
@@ -50,15 +52,14 @@ function labelOf({ venue }: ShipDeps, key: string): string {
  */
 export async function shipGrowing(
   deps: ShipDeps,
-  { label, durableBytes }: GrowingFile,
+  growing: GrowingFile,
   before: ChunkFolder | null,
   signal: AbortSignal,
 ): Promise<ChunkFolder | 'fenced' | 'gone'> {
-  const key = activeSegmentKey(deps.venue, label)
+  const key = activeSegmentKey(deps.venue, growing.label)
   try {
-    const found =
-      before ?? (await folderOf(deps, { key, sizeBytes: durableBytes, modifiedMs: 0 }, label, signal))
-    return found === null ? 'gone' : await shipRest(deps, key, durableBytes, found, signal)
+    const found = before ?? (await folderOf(deps, key, growing, signal))
+    return found === null ? 'gone' : await shipRest(deps, key, growing.durableBytes, found, signal)
   } catch (error) {
     if ((await deps.spool.head(key)) === undefined) return 'gone'
     throw error
@@ -67,12 +68,13 @@ export async function shipGrowing(
 
 async function folderOf(
   deps: ShipDeps,
-  object: ObjectInfo,
-  label: string,
+  key: string,
+  { label, firstN, durableBytes }: GrowingFile,
   signal: AbortSignal,
 ): Promise<ChunkFolder | null> {
+  const object = { key, sizeBytes: durableBytes, modifiedMs: 0 }
   const peek = await peekSegment(deps.spool, object, false, signal)
-  if (peek === 'gone' || peek.header === null) return null
+  if (peek === 'gone' || peek.header?.n !== firstN) return null
   const { recorder, n } = peek.header
   return readChunkFolder(deps.bucket, chunkFolder(deps.venue, label, recorder, n), signal)
 }
@@ -87,15 +89,41 @@ export async function shipSealed(deps: ShipDeps, sealed: ObjectInfo, signal: Abo
     return
   }
   const { recorder, n } = peek.header
-  const found = await readChunkFolder(deps.bucket, chunkFolder(deps.venue, label, recorder, n), signal)
-  // In an outage nothing of it came over: there is nobody to agree with.
-  const agreed =
-    found.chunks.length === 0 && !found.isFenced
-      ? found
-      : await shipRest(deps, sealed.key, sealed.sizeBytes, found, signal)
-  if (agreed === 'fenced') return publishRemainder(deps, sealed, peek.header, label, found.folder, signal)
+  const folder = chunkFolder(deps.venue, label, recorder, n)
+  const agreed = await agreeOnEnd(deps, sealed, recorder, folder, signal)
+  if (agreed === 'fenced') return publishRemainder(deps, sealed, peek.header, label, folder, signal)
   await publishSegment(deps.bucket, deps.venue, deps.spool.pathOf(sealed.key), label, signal)
   await removeChunks(deps.bucket, agreed)
+  if (isOwn(agreed)) await deps.bucket.delete(chunkKey(folder, 1))
+}
+
+/**
+ * Whatever a rescuer does after this, it publishes what the owner publishes, or nothing.
+ *
+ * @returns `fenced`: what is in chunks is the rescuer's
+ */
+async function agreeOnEnd(
+  deps: ShipDeps,
+  sealed: ObjectInfo,
+  recorder: string,
+  folder: string,
+  signal: AbortSignal,
+): Promise<ChunkFolder | 'fenced'> {
+  for (;;) {
+    const found = await readChunkFolder(deps.bucket, folder, signal)
+    if (isOwn(found)) return found
+    // Chunks without a beginning: removed by a rescuer that saw the segment published, by a try of ours that never learnt of it.
+    if (!found.isWhole && !found.isFenced) return found
+    if (found.chunks.length > 0 || found.isFenced)
+      return shipRest(deps, sealed.key, sealed.sizeBytes, found, signal)
+    // In an outage nothing came over, and nothing may any more: a chunk under way since then would be a segment to a rescuer.
+    await putFence(deps.bucket, found, recorder)
+  }
+}
+
+/** A fence before the first chunk is the owner's: a rescuer has something to rescue. */
+function isOwn(found: ChunkFolder): boolean {
+  return found.isFenced && found.sizeBytes === 0
 }
 
 /** Puts bytes up to `until` behind the chunks that are there. @returns the folder as it is then */
@@ -124,13 +152,25 @@ async function shipRest(
       modifiedMs: 0,
     }
     const outcome = await deps.bucket.putIfAbsent(chunk.key, bytes)
-    // `exists`: our own, put by a try whose answer was lost, or a fence; the listing says which.
-    found =
-      outcome === 'created'
-        ? { ...found, chunks: [...found.chunks, chunk], sizeBytes: found.sizeBytes + bytes.length }
-        : await readChunkFolder(deps.bucket, found.folder, signal)
+    if (outcome === 'created')
+      found = { ...found, chunks: [...found.chunks, chunk], sizeBytes: found.sizeBytes + bytes.length }
+    else found = await seenAgain(deps, found, chunk.key, signal)
   }
   return found.isFenced ? 'fenced' : found
+}
+
+/** `exists`: our own, put by a try whose answer was lost, or a fence; the listing says which. */
+async function seenAgain(
+  { bucket }: ShipDeps,
+  before: ChunkFolder,
+  key: string,
+  signal: AbortSignal,
+): Promise<ChunkFolder> {
+  const found = await readChunkFolder(bucket, before.folder, signal)
+  if (found.isFenced || (found.isWhole && found.sizeBytes > before.sizeBytes)) return found
+  throw new VaultError('unavailable', `${key} is there, but not what goes before it`, {
+    remedy: 'nothing but mdv may remove objects under raw/active; it is tried again',
+  })
 }
 
 async function readRange(

@@ -44,6 +44,7 @@ export interface WriterStats {
   maxFsyncMs: number
   activeSizeBytes: number
   activeLabel: string | null
+  activeFirstN: number | null
   /** Files that failed, or could not be published, and wait for another attempt. */
   suspects: number
 }
@@ -57,6 +58,7 @@ export const noStats: WriterStats = {
   maxFsyncMs: 0,
   activeSizeBytes: 0,
   activeLabel: null,
+  activeFirstN: null,
   suspects: 0,
 }
 
@@ -238,6 +240,7 @@ class SegmentWriter implements Writer {
   #lookAtActive(): void {
     this.#stats.activeSizeBytes = this.#active?.sizeBytes ?? 0
     this.#stats.activeLabel = this.#active?.label ?? null
+    this.#stats.activeFirstN = this.#active?.header.n ?? null
   }
 
   /**

@@ -22,7 +22,7 @@ export const label = 'segment_20251203T14_00001'
 export const folder = chunkFolder(venue, label, recorder, 1)
 const sequenceOf = (frame: Buffer): number => Number(/"sequence_num":(\d+)/.exec(frame.toString())?.[1] ?? -1)
 
-const header = `${JSON.stringify({
+export const header = `${JSON.stringify({
   segment: {
     format: 1,
     venue,
@@ -94,7 +94,7 @@ export class World {
 
   async flush(bucket?: ObjectStore) {
     const durableBytes = grown(this.durable).length
-    return shipGrowing(this.owner(bucket), { label, durableBytes }, null, never)
+    return shipGrowing(this.owner(bucket), { label, firstN: 1, durableBytes }, null, never)
   }
 
   async seal(): Promise<void> {

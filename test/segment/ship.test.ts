@@ -9,11 +9,11 @@ import { seededRandom } from '../../src/core/random.ts'
 import type { Random } from '../../src/core/clock.ts'
 import { readChunkFolder } from '../../src/segment/chunk-folder.ts'
 import { rescueAbandoned, rescueFolder, type RescueMemory } from '../../src/segment/rescue.ts'
-import { readySegmentKey } from '../../src/storage/keys.ts'
+import { chunkFolder, chunkKey, readySegmentKey } from '../../src/storage/keys.ts'
 import { listAll, type LocalObjectStore } from '../../src/storage/object-store.ts'
 import { CrashingStore, CrashNow } from '../storage/crashing-store.ts'
 import { ManualClock } from './manual-clock.ts'
-import { folder, grown, label, never, recorder, sealed, venue, World } from './ship-world.ts'
+import { folder, grown, header, label, line, never, recorder, sealed, venue, World } from './ship-world.ts'
 
 test('flushed, sealed, shipped: the same bytes lie in raw/ready, and nothing else is left', async (t) => {
   const world = await World.make(t)
@@ -66,19 +66,70 @@ test('an owner that only was slow is not rescued', async (t) => {
   const clock = new ManualClock()
   const deps = { ...world.rescuer(), clock }
   const memory: RescueMemory = new Map()
+  const look = async () => (await rescueAbandoned(deps, venue, memory, never)).rescued
   await world.grow(2)
   await world.flush()
-  assert.deepEqual(await rescueAbandoned(deps, venue, memory, never), [])
-  await clock.advance(59_000)
+  assert.deepEqual(await look(), [])
+  clock.advance(59_000)
   await world.grow(3)
   await world.flush()
-  assert.deepEqual(await rescueAbandoned(deps, venue, memory, never), [])
-  await clock.advance(59_000)
-  assert.deepEqual(await rescueAbandoned(deps, venue, memory, never), [])
-  await clock.advance(2_000)
-  assert.equal((await rescueAbandoned(deps, venue, memory, never)).length, 1)
-  assert.deepEqual(await rescueAbandoned(deps, venue, memory, never), [])
+  assert.deepEqual(await look(), [])
+  clock.advance(59_000)
+  assert.deepEqual(await look(), [])
+  clock.advance(2_000)
+  assert.equal((await look()).length, 1)
+  assert.deepEqual(await look(), [])
   assert.equal(memory.size, 0, 'a fence alone is nothing to watch')
+})
+
+test('an owner that finds the first chunks removed puts no others in their place', async (t) => {
+  const world = await World.make(t)
+  for (let lines = 1; lines <= 4; lines++) {
+    await world.grow(lines)
+    await world.flush()
+  }
+  await world.seal()
+  // Published, but the answer was lost; a rescuer found it so, and died while it removed the chunks.
+  await world.bucket.putIfAbsent(readySegmentKey(venue, label), Buffer.from(sealed(4)))
+  for (const number of [1, 2, 3]) await world.bucket.delete(chunkKey(folder, number))
+  await world.ship()
+  await world.assertWhole('after all')
+  assert.deepEqual(await listAll(world.bucket, 'raw/active/', never), [])
+})
+
+test('a chunk that arrives long after its owner gave it up begins no second segment', async (t) => {
+  const world = await World.make(t)
+  await world.grow(3)
+  await world.seal()
+  const bucket = new CrashingStore(world.bucket, 2, 'lost')
+  await assert.rejects(world.ship(bucket), CrashNow)
+  const late = await world.bucket.putIfAbsent(chunkKey(folder, 1), Buffer.from(grown(2)))
+  assert.equal(late, 'exists')
+  assert.equal(await rescueFolder(world.rescuer(), venue, folder, never), null)
+  await world.ship()
+  await world.assertWhole('after all')
+  assert.deepEqual(await listAll(world.bucket, 'raw/active/', never), [])
+})
+
+test('chunks that this version cannot read stay, and stand before nobody', async (t) => {
+  const world = await World.make(t)
+  const clock = new ManualClock()
+  const strange = chunkFolder(venue, 'segment_20251203T13_00001', 'zzzzzzzzzz', 1)
+  const newer = header.replace('"format":1', '"format":2')
+  await world.bucket.putIfAbsent(chunkKey(strange, 1), Buffer.from(newer + line(1)))
+  await world.grow(2)
+  await world.flush()
+  const memory: RescueMemory = new Map()
+  const deps = { ...world.rescuer(), clock }
+  await rescueAbandoned(deps, venue, memory, never)
+  clock.advance(60_000)
+  const { rescued, troubles } = await rescueAbandoned(deps, venue, memory, never)
+  assert.deepEqual([rescued.length, troubles.length], [1, 1])
+  assert.match(
+    troubles[0]!.message,
+    /segment_20251203T13_00001\.zzzzzzzzzz_1\/: it has format 2, written by a newer version/,
+  )
+  assert.equal((await readChunkFolder(world.bucket, strange, never)).chunks.length, 1)
 })
 
 /** One step of the story by whoever is told to; it may die at its k-th durable step. */

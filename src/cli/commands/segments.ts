@@ -156,8 +156,10 @@ async function recover(context: CommandContext, config: Config): Promise<ExitCod
 /** What recorders of other machines left there. */
 async function recoverInBucket(context: CommandContext, config: Config): Promise<void> {
   const { rescueNow, rescuedText } = await import('../rescue.ts')
-  const rescued = await rescueNow(await openVault(context, config.storage, 'write'), context)
+  const store = await openVault(context, config.storage, 'write')
+  const { rescued, troubles } = await rescueNow(store, context)
   for (const one of rescued) await context.output.out(context.json ? toJson(one, 0) : `${rescuedText(one)}\n`)
+  if (troubles.length > 0) throw troubles[0]
 }
 
 function recoveredText(segment: RecoveredSegment): string {
