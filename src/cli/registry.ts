@@ -18,7 +18,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'doctor',
-    summary: 'check configuration, folder, disk, clock and venue, each with its remedy',
+    summary: 'check configuration, folder, disk, bucket, clock and venue, each with its remedy',
     load: async () => (await import('./commands/doctor.ts')).command,
   },
   {

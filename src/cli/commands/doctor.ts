@@ -6,17 +6,34 @@ import type { Check, Surroundings, Verdict } from '../doctor/check.ts'
 
 export const command: Command = {
   name: 'doctor',
-  summary: 'check configuration, folder, disk, clock and venue, each with its remedy',
+  summary: 'check configuration, folder, disk, bucket, clock and venue, each with its remedy',
   example: 'mdv doctor --json',
-  sections: ['coinbase', 'storage'],
+  sections: ['coinbase', 'ingestion', 'storage'],
+
+  configure(parser) {
+    parser.option('--policy', 'print the least IAM policy for the configured bucket, and check nothing')
+  },
 
   async run(context): Promise<ExitCode> {
+    if (context.options['policy'] === true) return printPolicy(context)
     const results = await examine(context)
     if (context.json) await context.output.out(JSON.stringify(results.map(resultJson), null, 2) + '\n')
     const failed = results.filter((result) => result.verdict.state === 'fail')
     if (failed.some((result) => result.of === 'machine')) return 4
     return failed.length > 0 ? 5 : 0
   },
+}
+
+async function printPolicy(context: CommandContext): Promise<ExitCode> {
+  const { bucketsOf } = await import('../doctor/bucket.ts')
+  const { leastPolicy } = await import('../doctor/policy.ts')
+  const places = bucketsOf({ config: await context.config() })
+  if (places.length === 0)
+    throw new VaultError('config', 'mdv doctor --policy: no bucket is configured', {
+      remedy: 'give --backend s3 --s3-bucket NAME, or set storage.backend',
+    })
+  await context.output.out(`${leastPolicy(places)}\n`)
+  return 0
 }
 
 interface Result {
@@ -39,7 +56,8 @@ async function examine(context: CommandContext): Promise<Result[]> {
   await add({ name: 'configuration', of: 'machine', verdict: { state: 'ok', words: 'valid' } })
   const { failedCheck, machineChecks } = await import('../doctor/machine.ts')
   const { venueChecks } = await import('../doctor/venue.ts')
-  for (const check of [...machineChecks, ...venueChecks]) {
+  const { bucketChecks } = await import('../doctor/bucket.ts')
+  for (const check of [...machineChecks, ...(await bucketChecks(around)), ...venueChecks]) {
     context.signal.throwIfAborted()
     const verdict = await check.run(around).catch(failedCheck)
     await add({ name: check.name, of: check.of, verdict })
@@ -49,7 +67,8 @@ async function examine(context: CommandContext): Promise<Result[]> {
 
 async function surroundings(context: CommandContext): Promise<Surroundings | Verdict> {
   try {
-    return { config: await context.config(), clock: context.clock, signal: context.signal }
+    const { clock, random, env, signal } = context
+    return { config: await context.config(), clock, random, env, signal }
   } catch (error) {
     if (!(error instanceof VaultError) || error.kind !== 'config') throw error
     return { state: 'fail', words: error.message, remedy: error.remedy ?? 'correct the configuration' }

@@ -1,6 +1,6 @@
 /** What a check of `mdv doctor` is: one question about the machine, its answer, and the way out. */
 
-import type { Clock } from '../../core/clock.ts'
+import type { Clock, Random } from '../../core/clock.ts'
 import type { Config } from '../config.ts'
 
 export interface Verdict {
@@ -14,6 +14,8 @@ export interface Verdict {
 export interface Surroundings {
   readonly config: Config
   readonly clock: Clock
+  readonly random: Random
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly signal: AbortSignal
 }
 

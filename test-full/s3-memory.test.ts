@@ -9,15 +9,15 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { openS3Store } from '../../../src/storage/s3/open.ts'
-import { settingsFor, testDeps } from './bucket.ts'
+import { openS3Store } from '../src/storage/s3/open.ts'
+import { settingsFor, testDeps } from '../test/storage/s3/bucket.ts'
 
 const never = new AbortController().signal
 const sizeBytes = 160_000_000
 const boundBytes = 150_000_000
 
 async function startProcess(t: TestContext, args: readonly string[]): Promise<{ readonly url: string }> {
-  const main = fileURLToPath(new URL('../s3-server/main.js', import.meta.url))
+  const main = fileURLToPath(new URL('../test/storage/s3-server/main.js', import.meta.url))
   const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.after(() => child.kill('SIGKILL'))
   const [line] = (await once(createInterface(child.stdout), 'line')) as [string]
