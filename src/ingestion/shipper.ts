@@ -5,8 +5,10 @@
 
 import { backoffMs, type Backoff } from '../core/backoff.ts'
 import type { Clock, Random } from '../core/clock.ts'
-import { VaultError } from '../core/errors.ts'
+import { messageOf, systemCode, VaultError } from '../core/errors.ts'
 import type { ChunkFolder } from '../segment/chunk-folder.ts'
+import { activeSegmentKey, rawActive } from '../storage/keys.ts'
+import { listAll } from '../storage/object-store.ts'
 import { listSealed, shipGrowing, shipSealed, type GrowingFile, type ShipDeps } from '../segment/ship.ts'
 
 /** What the recorder says of itself: all up to `durableN` is durable, the growing file up to its mark. */
@@ -31,6 +33,8 @@ export interface ShipperDeps extends Omit<ShipDeps, 'bucket'> {
   /** Opens the bucket; tried again until it can be. */
   readonly openBucket: () => Promise<ShipDeps['bucket']>
   readonly onState: (state: ShipState) => void
+  /** A rescuer took the growing segment: what it gains now is not in the bucket before it is sealed. Told once for each. */
+  readonly onFenced: (growing: GrowingFile) => void
   readonly onTrouble: (error: VaultError) => void
 }
 
@@ -43,7 +47,7 @@ export class Shipper {
   #bucket: ShipDeps['bucket'] | undefined
   #mark: RecorderMark = { durableN: 0, growing: null }
   /** The growing segment's chunks as our last put left them. */
-  #folder: { readonly label: string; readonly state: ChunkFolder | 'fenced' } | undefined
+  #folder: (GrowingFile & { readonly state: ChunkFolder | 'fenced' }) | undefined
   #replicatedN = 0
 
   constructor(deps: ShipperDeps) {
@@ -65,7 +69,7 @@ export class Shipper {
         failures = 0
       } catch (error) {
         if (signal.aborted) return
-        await this.#tell(error, signal)
+        await this.#tell(error)
         await this.#sleep(backoffMs(outage, failures++, random), signal)
         continue
       }
@@ -77,13 +81,13 @@ export class Shipper {
   async drain(signal: AbortSignal): Promise<ShipState> {
     let failures = 0
     for (;;) {
-      const state = await this.#state(new AbortController().signal)
+      const state = await this.state()
       if (state.segmentsWaiting === 0 || signal.aborted) return state
       try {
         await this.#round(signal)
       } catch (error) {
         if (signal.aborted) continue
-        await this.#tell(error, signal)
+        await this.#tell(error)
         await this.#sleep(backoffMs(outage, failures++, this.#deps.random), signal)
       }
     }
@@ -92,28 +96,41 @@ export class Shipper {
   async #round(signal: AbortSignal): Promise<void> {
     this.#bucket ??= await this.#deps.openBucket()
     const deps = { ...this.#deps, bucket: this.#bucket }
-    // Taken before the listing: what is sealed after it was growing at this mark, or is newer than it.
+    // The order matters: what ends meanwhile is seen growing, or is listed as sealed, or both; never neither.
     const mark = this.#mark
+    const isMarkAll = await this.#growsAlone(mark, signal)
     for (const sealed of await listSealed(deps, signal)) {
       await shipSealed(deps, sealed, signal)
-      this.#deps.onState(await this.#state(signal))
+      await this.#tellState()
     }
-    if (await this.#flush(deps, mark, signal)) this.#replicatedN = mark.durableN
-    this.#deps.onState(await this.#state(signal))
+    const isFlushed = mark.growing === null || (await this.#flush(deps, mark.growing, signal))
+    if (isMarkAll && isFlushed) this.#replicatedN = mark.durableN
+    await this.#tellState()
   }
 
-  /** @returns whether everything up to the mark is there */
-  async #flush(deps: ShipDeps, { growing }: RecorderMark, signal: AbortSignal): Promise<boolean> {
-    if (growing === null) return (await listSealed(deps, signal)).length === 0
-    const known = this.#folder?.label === growing.label ? this.#folder.state : null
+  /** Whether no other file of the spool holds lines up to the mark that are not sealed yet. */
+  async #growsAlone({ growing }: RecorderMark, signal: AbortSignal): Promise<boolean> {
+    const { spool, venue } = this.#deps
+    const own = growing === null ? undefined : activeSegmentKey(venue, growing.label)
+    const files = await listAll(spool, `${rawActive(venue)}segment_`, signal)
+    return files.every(({ key }) => key === own)
+  }
+
+  /** @returns whether everything up to its mark is there */
+  async #flush(deps: ShipDeps, growing: GrowingFile, signal: AbortSignal): Promise<boolean> {
+    const isKnown = this.#folder?.label === growing.label && this.#folder.firstN === growing.firstN
+    const known = isKnown ? this.#folder!.state : null
     if (known === 'fenced') return false
     const state = await shipGrowing(deps, growing, known, signal)
-    this.#folder = state === 'gone' ? undefined : { label: growing.label, state }
+    this.#folder = state === 'gone' ? undefined : { ...growing, state }
+    if (state === 'fenced') this.#deps.onFenced(growing)
     return typeof state === 'object'
   }
 
-  async #state(signal: AbortSignal): Promise<ShipState> {
-    const waiting = await listSealed({ ...this.#deps, bucket: this.#deps.spool }, signal)
+  /** As it is now. */
+  async state(): Promise<ShipState> {
+    // Of a local folder: quick, and wanted also when everything else is being stopped.
+    const waiting = await listSealed(this.#deps, new AbortController().signal)
     const oldestMs = Math.min(...waiting.map(({ modifiedMs }) => modifiedMs))
     return {
       replicatedN: this.#replicatedN,
@@ -123,12 +140,15 @@ export class Shipper {
     }
   }
 
+  async #tellState(): Promise<void> {
+    this.#deps.onState(await this.state())
+  }
+
   /** After trouble nothing that was remembered is believed. */
-  async #tell(error: unknown, signal: AbortSignal): Promise<void> {
-    if (!(error instanceof VaultError)) throw error
+  async #tell(error: unknown): Promise<void> {
     this.#folder = undefined
-    this.#deps.onTrouble(error)
-    this.#deps.onState(await this.#state(signal))
+    this.#deps.onTrouble(asTrouble(error))
+    await this.#tellState()
   }
 
   async #sleep(delayMs: number, signal: AbortSignal): Promise<void> {
@@ -138,4 +158,14 @@ export class Shipper {
       if (!signal.aborted) throw error
     }
   }
+}
+
+/** @throws what is neither the bucket's nor the disk's doing */
+function asTrouble(error: unknown): VaultError {
+  if (error instanceof VaultError) return error
+  if (systemCode(error) === undefined) throw error
+  return new VaultError('unavailable', `shipping from the spool: ${messageOf(error)}`, {
+    cause: error,
+    remedy: "look at the spool's disk; it is tried again",
+  })
 }

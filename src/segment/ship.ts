@@ -35,12 +35,15 @@ export interface GrowingFile {
 const chunkBytesMax = 16 * 1024 * 1024
 
 /** @returns sealed segments that wait in the spool, oldest first */
-export async function listSealed(deps: ShipDeps, signal: AbortSignal): Promise<ObjectInfo[]> {
+export async function listSealed(
+  deps: Pick<ShipDeps, 'spool' | 'venue'>,
+  signal: AbortSignal,
+): Promise<ObjectInfo[]> {
   const objects = await listAll(deps.spool, rawReady(deps.venue), signal)
   return objects.filter(({ key }) => parseSegmentLabel(labelOf(deps, key)) !== undefined)
 }
 
-function labelOf({ venue }: ShipDeps, key: string): string {
+function labelOf({ venue }: Pick<ShipDeps, 'venue'>, key: string): string {
   return key.slice(rawReady(venue).length).replace(/\.ndjson$/, '')
 }
 

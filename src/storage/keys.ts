@@ -45,7 +45,9 @@ export function parseChunkKey(key: string):
     }
   | undefined {
   const match =
-    /^(raw\/active\/[^/]+\/(segment_\d{8}T\d{2}_\d{5,})\.([a-z2-7]{10})_(\d{1,16})\/)(\d{5,})\.ndjson$/.exec(key)
+    /^(raw\/active\/[^/]+\/(segment_\d{8}T\d{2}_\d{5,})\.([a-z2-7]{10})_(\d{1,16})\/)(\d{5,})\.ndjson$/.exec(
+      key,
+    )
   if (match === null) return undefined
   const [, folder = '', label = '', recorder = '', firstN, number] = match
   return { folder, label, recorder, firstN: Number(firstN), number: Number(number) }

@@ -159,7 +159,8 @@ async function recoverInBucket(context: CommandContext, config: Config): Promise
   const store = await openVault(context, config.storage, 'write')
   const { rescued, troubles } = await rescueNow(store, context)
   for (const one of rescued) await context.output.out(context.json ? toJson(one, 0) : `${rescuedText(one)}\n`)
-  if (troubles.length > 0) throw troubles[0]
+  const [trouble] = troubles
+  if (trouble !== undefined) throw trouble
 }
 
 function recoveredText(segment: RecoveredSegment): string {
