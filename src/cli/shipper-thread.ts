@@ -1,8 +1,9 @@
 /** The shipper on a thread of its own: hashing and uploading never hold up the sockets. This is the near end. */
 
 import { Worker } from 'node:worker_threads'
+import type { Clock } from '../core/clock.ts'
 import { VaultError, type ErrorKind } from '../core/errors.ts'
-import type { RecorderMark, ShipState } from '../ingestion/shipper.ts'
+import { nothingShipped, type RecorderMark, type ShipState } from '../ingestion/shipper.ts'
 import type { S3Place } from '../storage/place.ts'
 
 /** What the thread is started with. */
@@ -19,6 +20,7 @@ export type ShipperRequest =
 
 export type ShipperReport =
   | { readonly kind: 'state'; readonly state: ShipState }
+  | { readonly kind: 'fenced'; readonly label: string }
   | {
       readonly kind: 'trouble'
       readonly error: {
@@ -27,20 +29,28 @@ export type ShipperReport =
         readonly remedy: string | undefined
       }
     }
-  | { readonly kind: 'drained'; readonly state: ShipState }
+  | { readonly kind: 'drained' }
 
 export interface ShipperEvents {
   readonly onState: (state: ShipState) => void
+  /** The growing segment with this label was taken by a rescuer. */
+  readonly onFenced: (label: string) => void
   readonly onTrouble: (error: VaultError) => void
 }
+
+/** For a thread that ends in time by itself to say so. */
+const graceMs = 1000
 
 export class ShipperThread {
   readonly #worker: Worker
   readonly #events: ShipperEvents
-  #drained: (state: ShipState) => void = () => undefined
+  readonly #clock: Clock
+  #state: ShipState = nothingShipped
+  #drained: () => void = () => undefined
 
-  constructor(start: ShipperStart, events: ShipperEvents) {
+  constructor(start: ShipperStart, events: ShipperEvents, clock: Clock) {
     this.#events = events
+    this.#clock = clock
     this.#worker = new Worker(new URL('./shipper-worker.js', import.meta.url), { workerData: start })
     this.#worker.on('message', (report: ShipperReport) => this.#take(report))
     // A mistake of ours, not of the network: the process ends, and the next start ships what the spool holds.
@@ -53,13 +63,20 @@ export class ShipperThread {
     this.#send({ kind: 'mark', mark })
   }
 
-  /** Ships what is sealed for at most so long, and ends. @returns what still waits in the spool */
+  /**
+   * Ships what is sealed for at most so long, and ends: also in the middle of a request that gets no answer, which the next start finds
+   * done or not.
+   *
+   * @returns what still waits in the spool
+   */
   async drain(withinMs: number): Promise<ShipState> {
-    const drained = new Promise<ShipState>((resolve) => (this.#drained = resolve))
+    const drained = new Promise<void>((resolve) => (this.#drained = resolve))
     this.#send({ kind: 'drain', withinMs })
-    const state = await drained
+    const late = new AbortController()
+    await Promise.race([drained, this.#clock.sleep(withinMs + graceMs, late.signal)])
+    late.abort()
     await this.#worker.terminate()
-    return state
+    return this.#state
   }
 
   #send(request: ShipperRequest): void {
@@ -69,13 +86,16 @@ export class ShipperThread {
   #take(report: ShipperReport): void {
     switch (report.kind) {
       case 'state':
+        this.#state = report.state
         return this.#events.onState(report.state)
+      case 'fenced':
+        return this.#events.onFenced(report.label)
       case 'trouble': {
         const { kind, message, remedy } = report.error
         return this.#events.onTrouble(new VaultError(kind, message, remedy === undefined ? {} : { remedy }))
       }
       case 'drained':
-        return this.#drained(report.state)
+        return this.#drained()
     }
   }
 }

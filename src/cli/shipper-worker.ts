@@ -24,6 +24,7 @@ const shipper = new Shipper({
   sequenceOf: sequenceNumbers(coinbase),
   openBucket: () => openStore(place, 'write', storeDeps),
   onState: (state) => tell({ kind: 'state', state }),
+  onFenced: ({ label }) => tell({ kind: 'fenced', label }),
   onTrouble: ({ kind, message, remedy }) => tell({ kind: 'trouble', error: { kind, message, remedy } }),
 })
 const stop = new AbortController()
@@ -37,7 +38,10 @@ port.on('message', (request: ShipperRequest) => {
 async function drain(withinMs: number): Promise<void> {
   const deadline = new AbortController()
   systemClock.after(withinMs, () => deadline.abort())
+  // What was sealed last is among what waits, also when nothing can be shipped any more.
+  tell({ kind: 'state', state: await shipper.state() })
   stop.abort()
   await running
-  tell({ kind: 'drained', state: await shipper.drain(deadline.signal) })
+  tell({ kind: 'state', state: await shipper.drain(deadline.signal) })
+  tell({ kind: 'drained' })
 }

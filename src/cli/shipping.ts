@@ -2,7 +2,7 @@
 
 import { formatBytes } from '../core/bytes.ts'
 import type { VaultError } from '../core/errors.ts'
-import type { ShipState } from '../ingestion/shipper.ts'
+import { nothingShipped, type ShipState } from '../ingestion/shipper.ts'
 import type { WriterStats } from '../segment/writer.ts'
 import { placeName } from '../storage/place.ts'
 import type { CommandContext } from './command.ts'
@@ -15,14 +15,13 @@ const sayEveryMs = 60_000
 /** Of ingestion.spool_max_gb. */
 const nearlyFull = 0.8
 
-const nothing: ShipState = { replicatedN: 0, segmentsWaiting: 0, bytesWaiting: 0, oldestWaitingMs: null }
-
 export class Shipping {
   readonly #thread: ShipperThread
   readonly #config: Config
   readonly #context: CommandContext
   readonly #saidMs = new Map<string, number>()
-  #state: ShipState = nothing
+  #state: ShipState = nothingShipped
+  #whenFenced: (label: string) => void = () => undefined
 
   constructor(
     thread: (events: ConstructorParameters<typeof ShipperThread>[1]) => ShipperThread,
@@ -33,7 +32,9 @@ export class Shipping {
     this.#context = context
     this.#thread = thread({
       onState: (state) => this.#take(state),
-      onTrouble: (error) => this.#say(error.message, `${troubleText(error)}\n`),
+      onFenced: (label) => this.#whenFenced(label),
+      // Of an outage no two tries fail with the same words.
+      onTrouble: (error) => this.#say('trouble', `${troubleText(error)}\n`),
     })
   }
 
@@ -43,10 +44,17 @@ export class Shipping {
 
   /** Behind the line of progress. */
   get words(): string {
-    const { replicatedN, segmentsWaiting, bytesWaiting } = this.#state
+    const { replicatedN, segmentsWaiting, bytesWaiting, oldestWaitingMs } = this.#state
     const waiting =
-      segmentsWaiting === 0 ? '' : ` (${segmentsWaiting} segments, ${formatBytes(bytesWaiting)} wait)`
+      oldestWaitingMs === null
+        ? ''
+        : ` (${segmentsWaiting} segments, ${formatBytes(bytesWaiting)} wait, for ${Math.round(oldestWaitingMs / 1000)} s)`
     return ` · replicated_n ${replicatedN}${waiting}`
+  }
+
+  /** @param listener gets the label of a growing segment that a rescuer took: what it gains now waits until it is sealed */
+  whenFenced(listener: (label: string) => void): void {
+    this.#whenFenced = listener
   }
 
   /** All up to `durableN` is durable, the growing file as far as `stats` say. */
@@ -78,7 +86,7 @@ export class Shipping {
     )
   }
 
-  /** The same words once a minute are enough. */
+  /** Once a minute is enough for each subject. */
   #say(subject: string, text: string): void {
     const nowMs = this.#context.clock.monotonicMs()
     if (nowMs - (this.#saidMs.get(subject) ?? Number.NEGATIVE_INFINITY) < sayEveryMs) return
@@ -102,5 +110,5 @@ export function startShipping(config: Config, context: CommandContext): Shipping
     env: { ...context.env },
   }
   context.output.err(`recording into ${start.spoolDir}, from there to ${placeName(place)}\n`)
-  return new Shipping((events) => new ShipperThread(start, events), config, context)
+  return new Shipping((events) => new ShipperThread(start, events, context.clock), config, context)
 }

@@ -7,9 +7,9 @@ import { backoffMs, type Backoff } from '../core/backoff.ts'
 import type { Clock, Random } from '../core/clock.ts'
 import { messageOf, systemCode, VaultError } from '../core/errors.ts'
 import type { ChunkFolder } from '../segment/chunk-folder.ts'
+import { listSealed, shipGrowing, shipSealed, type GrowingFile, type ShipDeps } from '../segment/ship.ts'
 import { activeSegmentKey, rawActive } from '../storage/keys.ts'
 import { listAll } from '../storage/object-store.ts'
-import { listSealed, shipGrowing, shipSealed, type GrowingFile, type ShipDeps } from '../segment/ship.ts'
 
 /** What the recorder says of itself: all up to `durableN` is durable, the growing file up to its mark. */
 export interface RecorderMark {
@@ -25,6 +25,13 @@ export interface ShipState {
   readonly bytesWaiting: number
   /** Since the oldest waiting segment was sealed; null: none waits. */
   readonly oldestWaitingMs: number | null
+}
+
+export const nothingShipped: ShipState = {
+  replicatedN: 0,
+  segmentsWaiting: 0,
+  bytesWaiting: 0,
+  oldestWaitingMs: null,
 }
 
 export interface ShipperDeps extends Omit<ShipDeps, 'bucket'> {
@@ -96,24 +103,20 @@ export class Shipper {
   async #round(signal: AbortSignal): Promise<void> {
     this.#bucket ??= await this.#deps.openBucket()
     const deps = { ...this.#deps, bucket: this.#bucket }
-    // The order matters: what ends meanwhile is seen growing, or is listed as sealed, or both; never neither.
+    // The order matters: what is sealed meanwhile was seen growing, or is listed as sealed, or both; never neither.
     const mark = this.#mark
-    const isMarkAll = await this.#growsAlone(mark, signal)
+    const files = await listAll(deps.spool, `${rawActive(deps.venue)}segment_`, signal)
     for (const sealed of await listSealed(deps, signal)) {
       await shipSealed(deps, sealed, signal)
       await this.#tellState()
     }
-    const isFlushed = mark.growing === null || (await this.#flush(deps, mark.growing, signal))
-    if (isMarkAll && isFlushed) this.#replicatedN = mark.durableN
+    const own = mark.growing === null ? undefined : activeSegmentKey(deps.venue, mark.growing.label)
+    const isGrowing = files.some(({ key }) => key === own)
+    const isFlushed = !isGrowing || (await this.#flush(deps, mark.growing!, signal))
+    // Another file holds lines that are not sealed yet, or begun since the mark.
+    const isAll = isFlushed && files.every(({ key }) => key === own)
+    if (isAll) this.#replicatedN = mark.durableN
     await this.#tellState()
-  }
-
-  /** Whether no other file of the spool holds lines up to the mark that are not sealed yet. */
-  async #growsAlone({ growing }: RecorderMark, signal: AbortSignal): Promise<boolean> {
-    const { spool, venue } = this.#deps
-    const own = growing === null ? undefined : activeSegmentKey(venue, growing.label)
-    const files = await listAll(spool, `${rawActive(venue)}segment_`, signal)
-    return files.every(({ key }) => key === own)
   }
 
   /** @returns whether everything up to its mark is there */

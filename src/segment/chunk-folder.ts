@@ -11,7 +11,7 @@ export interface ChunkFolder {
   readonly folder: string
   /** In order, without the fence. */
   readonly chunks: readonly ObjectInfo[]
-  /** false: the first ones are gone, or one between them. */
+  /** false: the first ones are gone, or one between them, or all that stood before the fence. */
   readonly isWhole: boolean
   /** Bytes of the segment's file that chunks hold, or held when the fence was put. */
   readonly sizeBytes: number
@@ -48,11 +48,13 @@ export async function readChunkFolder(
   const body = last === undefined || last.sizeBytes > fenceBytesMax ? undefined : await store.get(last.key)
   const fencedBytes = body === undefined ? undefined : parseFence(body)
   const chunks = fencedBytes === undefined ? objects : objects.slice(0, -1)
+  const chunkBytes = chunks.reduce((total, { sizeBytes }) => total + sizeBytes, 0)
+  const sizeBytes = fencedBytes ?? chunkBytes
   return {
     folder,
     chunks,
-    isWhole: chunks.every((chunk, i) => numberOf(chunk) === i + 1),
-    sizeBytes: fencedBytes ?? chunks.reduce((total, { sizeBytes }) => total + sizeBytes, 0),
+    isWhole: chunkBytes === sizeBytes && chunks.every((chunk, i) => numberOf(chunk) === i + 1),
+    sizeBytes,
     isFenced: fencedBytes !== undefined,
     modifiedMs: Math.max(0, ...objects.map(({ modifiedMs }) => modifiedMs)),
   }

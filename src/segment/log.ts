@@ -202,11 +202,16 @@ export class SegmentLog {
   /** Ends the segment if it is old enough or the UTC hour has changed. Called every second by the log itself. */
   rotateIfDue(): void {
     const openedMs = this.#segmentOpenedMs
-    if (openedMs === null || this.#isFresh) return
+    if (openedMs === null) return
     const nowMs = this.#deps.clock.nowMs()
     const age = this.#options.segmentAgeMsMax
     const isOld = age !== null && nowMs - openedMs >= age
-    if (isOld || utcHour(nowMs) !== utcHour(openedMs)) this.#goOn(this.#nowNs())
+    if (isOld || utcHour(nowMs) !== utcHour(openedMs)) this.rotate()
+  }
+
+  /** Ends the segment, unless it says nothing new. */
+  rotate(): void {
+    if (this.#segmentOpenedMs !== null && !this.#isFresh) this.#goOn(this.#nowNs())
   }
 
   /**

@@ -110,7 +110,9 @@ export class World {
   /** As conversion does: bound, committed, removed. */
   async convert(bucket: ObjectStore = this.bucket): Promise<void> {
     for (const { key } of await listAll(bucket, 'raw/ready/', never)) {
-      const text = (await bucket.get(key))!.toString()
+      const text = (await bucket.get(key))?.toString()
+      // A removal of before took effect late.
+      if (text === undefined) continue
       const { segment } = JSON.parse(text.slice(0, text.indexOf('\n'))) as {
         segment: { recorder: string; n: number }
       }

@@ -179,6 +179,10 @@ async function record(
       queueBytesMax,
     },
   )
+  shipping?.whenFenced((label) => {
+    say(`${label} was taken over while the bucket was out of reach: it ends here, and the next begins`)
+    if (log.stats.activeLabel === label) log.rotate()
+  })
   try {
     return await runIngestion(
       {
