@@ -1,6 +1,7 @@
 /** The two ends of a sync, and what their stores can do beside the common interface. */
 
 import type { ObjectStore } from '../storage/object-store.ts'
+import type { UnfinishedUpload } from '../storage/s3/unfinished.ts'
 import { isSamePlace, placeName, type Place } from '../storage/place.ts'
 
 /** Where objects come from or go to. Its layers are asked one by one for what a whole vault cannot do. */
@@ -43,6 +44,16 @@ export interface ServerCopier {
   ): Promise<void>
 }
 
+/** Tells of uploads in parts that were begun and not finished. */
+export interface UploadLister {
+  staleUploads(
+    prefix: string,
+    startedBeforeMs: number,
+    signal: AbortSignal,
+  ): Promise<readonly UnfinishedUpload[]>
+  abortUpload(upload: UnfinishedUpload): Promise<void>
+}
+
 /** Fetches an object into a local file, several ranges at once. */
 export interface Downloader {
   download(
@@ -60,6 +71,10 @@ export interface Addressed {
 
 export function isUploader(store: ObjectStore): store is ObjectStore & Uploader {
   return 'uploadLarge' in store
+}
+
+export function isUploadLister(store: ObjectStore): store is ObjectStore & UploadLister {
+  return 'staleUploads' in store
 }
 
 export function isServerCopier(store: ObjectStore): store is ObjectStore & ServerCopier {

@@ -32,6 +32,7 @@ export function summaryWords(tally: Tally, seconds: number, isDryRun: boolean): 
     ['kept', tally.kept],
     ['not deleted yet', tally.deletionsLeft],
     ['growing segments left', tally.active],
+    ['unfinished uploads removed', tally.uploadsRemoved],
   ]
   for (const [name, n] of others) if (n > 0) words.push(`${name}: ${count(n)}`)
   const rate = seconds > 0 ? Math.round(tally.copiedBytes / seconds) : 0
@@ -56,6 +57,7 @@ export function summaryJson(tally: Tally, seconds: number, isDryRun: boolean) {
     deleted_bytes: tally.deletedBytes,
     kept: tally.kept,
     deletions_left: tally.deletionsLeft,
+    uploads_removed: tally.uploadsRemoved,
     seconds: Math.round(seconds * 1000) / 1000,
     bytes_per_second: seconds > 0 ? Math.round(tally.copiedBytes / seconds) : 0,
   }

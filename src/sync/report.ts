@@ -18,6 +18,8 @@ export interface SyncReport {
 
 /** Counts of one round. */
 export class Tally {
+  /** Begun by earlier runs that died, and aborted by this one. */
+  uploadsRemoved = 0
   copied = 0
   copiedBytes = 0
   /** There already, with the same size (with --check: and bytes). */

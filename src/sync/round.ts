@@ -21,6 +21,8 @@ export interface SyncOptions {
   readonly isChecking: boolean
   /** What the source has not is removed from the target. */
   readonly isDeleting: boolean
+  /** Uploads that dead runs left at the target are aborted first. */
+  readonly isSweeping: boolean
   readonly atOnce: number
 }
 

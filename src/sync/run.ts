@@ -12,6 +12,7 @@ import type { SyncEvent, SyncReport, Tally } from './report.ts'
 import { Round, type SyncOptions } from './round.ts'
 import { LazyScratch } from './scratch.ts'
 import type { TransferDeps } from './transfer.ts'
+import { removeUnfinished } from './unfinished.ts'
 
 export type SyncDeps = Omit<TransferDeps, 'scratch'>
 
@@ -108,6 +109,8 @@ export async function syncUntilStill(
   tally: Tally,
   signal: AbortSignal,
 ): Promise<void> {
+  if (options.isSweeping)
+    tally.uploadsRemoved = await removeUnfinished(deps.target, options.prefixes, deps.clock, signal)
   for (let round = 1; ; round++) {
     const problems = new HeldProblems(report)
     beginAgain(tally)

@@ -39,6 +39,7 @@ export const everything: SyncOptions = {
   isDryRun: false,
   isChecking: false,
   isDeleting: false,
+  isSweeping: false,
   atOnce: 4,
 }
 

@@ -12,6 +12,7 @@ import type { S3Place } from '../../src/storage/place.ts'
 import { smallBytes } from '../../src/sync/transfer.ts'
 import { failOften, openOn, startServer } from '../storage/s3/bucket.ts'
 import { testAccount, type S3Server } from '../storage/s3-server/server.ts'
+import { ManualClock } from '../segment/manual-clock.ts'
 import { MemoryStore } from '../storage/memory-store.ts'
 import { assertWhole, copyable, job, paperVault, sync, venue } from './paper-vault.ts'
 
@@ -97,4 +98,21 @@ test('where the server may not copy, the bytes pass through here', async (t) => 
     targetPlace: placeOn(server, 'second'),
   })
   assert.deepEqual(await copyable(target), await copyable(local))
+})
+
+test('what a sync that died had begun to upload is removed a day later, and nothing else', async (t) => {
+  const server = await startServer(t, {})
+  const source = await folder(t)
+  await paperVault(source)
+  const target = await openOn(t, server, 'shared')
+  const { uploads } = server.buckets.get('vault')!
+  const nowMs = new ManualClock().nowMs()
+  const begin = (id: string, key: string, hoursAgo: number): void =>
+    uploads.set(id, { id, key, startedMs: nowMs - hoursAgo * 3_600_000, headers: {} })
+  begin('ours', 'some/where/raw/archive/coinbase/x', 25)
+  begin('under way', 'some/where/raw/archive/coinbase/y', 23)
+  begin('foreign', 'elsewhere/raw/archive/coinbase/x', 25)
+  const { tally } = await sync({ source, target }, { isSweeping: true })
+  assert.equal(tally.uploadsRemoved, 1)
+  assert.deepEqual(uploads.names(), ['under way', 'foreign'])
 })

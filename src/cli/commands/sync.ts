@@ -92,6 +92,7 @@ function readOptions({ options }: CommandContext): Omit<SyncOptions, 'prefixes'>
     isDryRun: options['dryRun'] === true,
     isChecking: options['check'] === true,
     isDeleting: options['delete'] === true,
+    isSweeping: options['dryRun'] !== true,
     atOnce: filesAtOnce,
   }
 }
@@ -183,9 +184,11 @@ async function isThere(folder: string): Promise<boolean> {
 
 async function watch(context: CommandContext, deps: SyncDeps, options: SyncOptions): Promise<ExitCode> {
   const said = new Set<string>()
+  let isSweeping = true
   while (!context.signal.aborted) {
     try {
-      await once(context, deps, options, said)
+      await once(context, deps, { ...options, isSweeping }, said)
+      isSweeping = false
       await context.clock.sleep(watchEveryMs, context.signal)
     } catch (error) {
       // Being told to stop is no failure; a bucket out of reach is asked again at the next round.
