@@ -10,7 +10,7 @@ import { Exchange } from './exchange.ts'
 import { MdvProcess, mdv } from './processes.ts'
 import { readReadySegments } from './segment-lines.ts'
 
-const seconds = Number(process.env['MDV_CHAOS_SECONDS'] ?? 600)
+const seconds = Number(process.env['MDV_CHAOS_SECONDS'] ?? 240)
 const seed = Number(process.env['MDV_SEED'] ?? Date.now() % 1_000_000)
 
 test(`${seconds} s of every fault at once: what is missing is exactly what gaps name (MDV_SEED=${seed})`, async (t) => {

@@ -91,7 +91,7 @@ function compareConnection(heard: Heard, sent: SentConnection): string[] {
   const unequal = heard.frames.findIndex((frame, i) => frame.crc !== sent.frames[i]?.crc)
   if (unequal >= 0)
     differences.push(`${heard.conn}: frame ${unequal} of ${heard.frames.length} is not what was sent`)
-  const last = Math.max(-1, ...heard.frames.map((frame) => frame.sequence))
+  const last = heard.frames.reduce((most, { sequence }) => Math.max(most, sequence), -1)
   // The frame behind its successor is not heard when the recorder has hung up between the two: its gap is right.
   const unheard = new Set(sent.frames.slice(heard.frames.length).map((frame) => frame.sequence))
   const unexplained = [...missingWithin(heard)].filter(

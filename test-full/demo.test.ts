@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { MdvProcess } from './processes.ts'
 
-const seconds = Number(process.env['MDV_DEMO_SECONDS'] ?? 300)
+const seconds = Number(process.env['MDV_DEMO_SECONDS'] ?? 120)
 
 test(`a demo of ${seconds} s at 20,000 frames/s: sent, recorded, converted and missing agree`, async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'mdv-long-demo-'))

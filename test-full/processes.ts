@@ -7,48 +7,58 @@ import { fileURLToPath } from 'node:url'
 
 const main = fileURLToPath(new URL('../src/cli/main.js', import.meta.url))
 
+interface Waiting {
+  readonly lines: readonly string[]
+  readonly pattern: RegExp
+  readonly resolve: (match: RegExpExecArray) => void
+}
+
 export class MdvProcess {
   readonly child: ChildProcess
   readonly lines: string[] = []
   readonly errors: string[] = []
-  #waiting: { readonly pattern: RegExp; readonly resolve: (match: RegExpExecArray) => void }[] = []
+  #waiting: Waiting[] = []
   readonly #exited: Promise<unknown>
 
   constructor(args: readonly string[]) {
     const env = { ...process.env, NO_COLOR: '1' }
     this.child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
     this.#exited = once(this.child, 'exit')
-    createInterface({ input: this.child.stdout! }).on('line', (line) => this.#take(line))
-    createInterface({ input: this.child.stderr! }).on('line', (line) => this.errors.push(line))
+    createInterface({ input: this.child.stdout! }).on('line', (line) => this.#take(line, this.lines))
+    createInterface({ input: this.child.stderr! }).on('line', (line) => this.#take(line, this.errors))
   }
 
-  #take(line: string): void {
-    this.lines.push(line)
-    this.#waiting = this.#waiting.filter(({ pattern, resolve }) => {
-      const match = pattern.exec(line)
-      if (match !== null) resolve(match)
+  #take(line: string, lines: string[]): void {
+    lines.push(line)
+    this.#waiting = this.#waiting.filter((waiting) => {
+      const match = waiting.lines === lines ? waiting.pattern.exec(line) : null
+      if (match !== null) waiting.resolve(match)
       return match === null
     })
   }
 
   /** The first line of stdout, past or to come, that matches; rejects when the process ends without one. */
-  async line(pattern: RegExp): Promise<RegExpExecArray> {
-    for (const line of this.lines) {
+  line(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#find(pattern, this.lines)
+  }
+
+  /** The same of stderr. */
+  errorLine(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#find(pattern, this.errors)
+  }
+
+  async #find(pattern: RegExp, lines: readonly string[]): Promise<RegExpExecArray> {
+    for (const line of lines) {
       const match = pattern.exec(line)
       if (match !== null) return match
     }
-    return Promise.race([
-      new Promise<RegExpExecArray>((resolve) => this.#waiting.push({ pattern, resolve })),
-      this.#exited.then(() => {
-        throw new Error(`the process ended before it said ${pattern}: ${this.errors.slice(-5).join(' | ')}`)
-      }),
-    ])
+    return this.next(pattern, lines)
   }
 
-  /** The next line to come that matches. */
-  next(pattern: RegExp): Promise<RegExpExecArray> {
+  /** The next line of stdout to come that matches. */
+  next(pattern: RegExp, lines: readonly string[] = this.lines): Promise<RegExpExecArray> {
     return Promise.race([
-      new Promise<RegExpExecArray>((resolve) => this.#waiting.push({ pattern, resolve })),
+      new Promise<RegExpExecArray>((resolve) => this.#waiting.push({ lines, pattern, resolve })),
       this.#exited.then(() => {
         throw new Error(`the process ended before it said ${pattern}: ${this.errors.slice(-5).join(' | ')}`)
       }),

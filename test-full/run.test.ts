@@ -32,8 +32,8 @@ test('a killed recorder is started again, its segment recovered, and the orderly
   try {
     await run.line(isRecording)
     process.kill(await recorderPid(vault), 'SIGKILL')
+    await run.errorLine(/^run {4}\| ingest ended \(SIGKILL\); again in/)
     await run.next(isRecording)
-    assert.ok(run.errors.some((line) => /^run {4}\| ingest ended \(SIGKILL\); again in/.test(line)))
     assert.equal(await run.end('SIGINT'), 0, run.errors.slice(-10).join('\n'))
     assert.ok(run.lines.every((line) => 'process' in (JSON.parse(line) as object)))
     await mdv('verify', '--base-dir', vault)

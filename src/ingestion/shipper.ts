@@ -7,9 +7,11 @@ import { backoffMs, type Backoff } from '../core/backoff.ts'
 import type { Clock, Random } from '../core/clock.ts'
 import { messageOf, systemCode, VaultError } from '../core/errors.ts'
 import type { ChunkFolder } from '../segment/chunk-folder.ts'
+import { peekSegment } from '../segment/peek.ts'
+import { removeSpentFences } from '../segment/rescue.ts'
 import { listSealed, shipGrowing, shipSealed, type GrowingFile, type ShipDeps } from '../segment/ship.ts'
 import { activeSegmentKey, rawActive } from '../storage/keys.ts'
-import { listAll } from '../storage/object-store.ts'
+import { listAll, type ObjectInfo } from '../storage/object-store.ts'
 
 /** What the recorder says of itself: all up to `durableN` is durable, the growing file up to its mark. */
 export interface RecorderMark {
@@ -101,8 +103,7 @@ export class Shipper {
   }
 
   async #round(signal: AbortSignal): Promise<void> {
-    this.#bucket ??= await this.#deps.openBucket()
-    const deps = { ...this.#deps, bucket: this.#bucket }
+    const deps = { ...this.#deps, bucket: (this.#bucket ??= await this.#open(signal)) }
     // The order matters: what is sealed meanwhile was seen growing, or is listed as sealed, or both; never neither.
     const mark = this.#mark
     const files = await listAll(deps.spool, `${rawActive(deps.venue)}segment_`, signal)
@@ -113,10 +114,29 @@ export class Shipper {
     const own = mark.growing === null ? undefined : activeSegmentKey(deps.venue, mark.growing.label)
     const isGrowing = files.some(({ key }) => key === own)
     const isFlushed = !isGrowing || (await this.#flush(deps, mark.growing!, signal))
-    // Another file holds lines that are not sealed yet, or begun since the mark.
-    const isAll = isFlushed && files.every(({ key }) => key === own)
-    if (isAll) this.#replicatedN = mark.durableN
+    const others = files.filter(({ key }) => key !== own)
+    if (isFlushed && (await this.#areNewer(others, mark.growing, signal))) this.#replicatedN = mark.durableN
     await this.#tellState()
+  }
+
+  async #open(signal: AbortSignal): Promise<ShipDeps['bucket']> {
+    const bucket = await this.#deps.openBucket()
+    await removeSpentFences(bucket, this.#deps.venue, signal)
+    return bucket
+  }
+
+  /** Whether other growing files hold nothing up to the mark: they were begun since, and are none that is about to be sealed. */
+  async #areNewer(
+    others: readonly ObjectInfo[],
+    growing: GrowingFile | null,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    for (const object of others) {
+      const peek = await peekSegment(this.#deps.spool, object, false, signal)
+      if (growing === null || peek === 'gone' || peek.header === null || peek.header.n <= growing.firstN)
+        return false
+    }
+    return true
   }
 
   /** @returns whether everything up to its mark is there */

@@ -130,6 +130,8 @@ const confinedStatements: ReadonlySet<StatementType> = new Set([
   kinds.VARIABLE_SET,
 ])
 
+const makesOrDrops: ReadonlySet<StatementType> = new Set([kinds.CREATE, kinds.DROP])
+
 /**
  * Runs all statements of a text and returns the last one's result, to be read chunk by chunk.
  *
@@ -163,6 +165,8 @@ function refuseFiles(statement: DuckDBPreparedStatement, sql: string, options: E
   if (options.allowFiles) return
   const isAllowed =
     confinedStatements.has(statement.statementType) &&
+    // A secret could send requests for allowed addresses to another host.
+    !(makesOrDrops.has(statement.statementType) && /\bsecret\b/i.test(sql)) &&
     // EXPLAIN ANALYZE carries out what it explains.
     !(statement.statementType === kinds.EXPLAIN && /\b(copy|export)\b/i.test(sql))
   if (isAllowed) return
@@ -179,7 +183,7 @@ export function sqlError(error: unknown): unknown {
   const hints = rest.filter((line) => /^(Did you mean|Candidate)/.test(line))
   const kind = what.startsWith('Out of Memory')
     ? 'preflight'
-    : what.startsWith('IO Error')
+    : /^(IO|HTTP) Error/.test(what)
       ? 'unavailable'
       : isDamagedPart(what)
         ? 'corrupt'
@@ -203,14 +207,14 @@ function remedyOf(what: string): string {
     return 'multiply with fewer digits: price::DECIMAL(24,10) * size::DECIMAL(24,10), or price::DOUBLE * size'
   if (isDamagedPart(what))
     return '"mdv verify" names every damaged part and what to do; other products and days can still be asked'
-  if (what.startsWith('IO Error')) return 'run it again; if it stays, run "mdv verify"'
+  if (/^(IO|HTTP) Error/.test(what)) return 'run it again; if it stays, run "mdv verify"'
   return `views: ${viewNames.join(', ')}; "DESCRIBE level2" shows columns`
 }
 
 /** True when a part vanished between the receipts' reading and its own: another generation took its place. */
 export function isVanishedPart(error: unknown): boolean {
   const text = messageOf(error)
-  return /No files found that match|Cannot open file|No such file or directory|could not be opened|is not there any more/i.test(
+  return /No files found that match|Cannot open file|No such file or directory|could not be opened|is not there any more|HTTP (code )?404/i.test(
     text,
   )
 }

@@ -5,10 +5,13 @@ import type { FetchProgress } from '../storage/download.ts'
 
 /** @param partsMax how many parts the vault has @returns nothing where all was on this machine in its own place */
 export function fetchWords(progress: FetchProgress, partsMax: number): string[] {
-  const { fetched, fetchedBytes, cached, cachedBytes } = progress
-  if (fetched + cached === 0) return []
-  const fresh = `fetched ${count(fetched)} of ${count(partsMax)} parts, ${formatBytes(fetchedBytes)}`
-  return [cached === 0 ? fresh : `${fresh}; ${formatBytes(cachedBytes)} from cache`]
+  const { fetched, fetchedBytes, cached, cachedBytes, inPlace, inPlaceBytes } = progress
+  if (fetched + cached + inPlace === 0) return []
+  const words = [`fetched ${count(fetched)} of ${count(partsMax)} parts, ${formatBytes(fetchedBytes)}`]
+  if (cached > 0) words.push(`${formatBytes(cachedBytes)} from cache`)
+  if (inPlace > 0)
+    words.push(`httpfs reads what it needs of ${count(inPlace)} more, ${formatBytes(inPlaceBytes)} in all`)
+  return [words.join('; ')]
 }
 
 /** One line, to be drawn again and again. */

@@ -9,6 +9,7 @@ import { isVanishedPart, makeViews, runSql, sqlError, startEngine, type EngineOp
 import { fetchWords } from './fetch-words.ts'
 import type { Row } from './output.ts'
 import { neededParts } from './prune/needed-parts.ts'
+import { remoteReading } from './remote.ts'
 
 export interface RowSink {
   /** Something to know that is no error. */
@@ -38,9 +39,15 @@ export async function runQuery(
     const whole = await readCatalog(store, venue, signal)
     const catalog = narrowCatalog(whole, sql)
     using engine = await startEngine(catalog.adopted, options)
+    // What seems damaged is fetched, and its digest compared.
+    const urlOf = trust === 'size' ? await remoteReading(engine.connection, store) : undefined
     const parts = await neededParts(engine.connection, catalog, sql)
     const objects = parts.map((part) => whereItLies(part, catalog.staged))
-    const fetchOptions = { trust, onProgress: (progress: FetchProgress) => sink.fetching(progress) }
+    const fetchOptions = {
+      trust,
+      onProgress: (progress: FetchProgress) => sink.fetching(progress),
+      ...(urlOf === undefined ? {} : { urlOf }),
+    }
     await using files = await localFiles(store, objects, fetchOptions, signal)
     await makeViews(engine, catalog, (key) => files.pathOf(catalog.staged.get(key) ?? key), options)
     const notes = [

@@ -5,6 +5,7 @@ import type { ObjectInfo, ObjectStore } from '../storage/object-store.ts'
 import { listAll } from '../storage/object-store.ts'
 import { parseSegmentLabel, rawActive, rawArchive, rawProcessing, rawReady } from '../storage/keys.ts'
 import type { Receipt, ReceiptSource } from '../table/receipt.ts'
+import { readChunkFolder } from '../segment/chunk-folder.ts'
 import { peekSegment } from '../segment/peek.ts'
 
 /**
@@ -152,7 +153,7 @@ async function readRaw(
 ): Promise<SegmentEntry[]> {
   const label = labelOf(object.key)
   const peek = await peekSegment(store, first, folder === 'ready', signal)
-  if (peek === 'gone') return []
+  if (peek === 'gone' || (peek.header === null && (await isFence(store, object.key, signal)))) return []
   const isOurs = parseSegmentLabel(label) !== undefined && peek.header !== null
   const job = `${label}_${peek.header?.recorder}_${peek.header?.n}`
   const state = !isOurs ? 'foreign' : folder === 'ready' && claimed.has(job) ? 'processing' : folder
@@ -168,6 +169,13 @@ async function readRaw(
       source: null,
     },
   ]
+}
+
+/** What a rescue leaves for ever: no segment of any kind. */
+async function isFence(store: ObjectStore, rawKey: string, signal: AbortSignal): Promise<boolean> {
+  if (!rawKey.endsWith('/')) return false
+  const { chunks, isFenced } = await readChunkFolder(store, rawKey, signal)
+  return isFenced && chunks.length === 0
 }
 
 interface Sourced {

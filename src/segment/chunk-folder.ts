@@ -64,6 +64,11 @@ function numberOf({ key }: ObjectInfo): number {
   return parseChunkKey(key)!.number
 }
 
+/** A fence before the first chunk is the owner's: a rescuer has something to rescue. */
+export function isOwnersFence(found: ChunkFolder): boolean {
+  return found.isFenced && found.sizeBytes === 0
+}
+
 /** @returns false: the owner put another chunk meanwhile, or another rescuer a fence */
 export async function putFence(store: ObjectStore, seen: ChunkFolder, by: string): Promise<boolean> {
   const key = chunkKey(seen.folder, seen.chunks.length + 1)

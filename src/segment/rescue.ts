@@ -18,8 +18,15 @@ import {
   segmentLabel,
 } from '../storage/keys.ts'
 import type { Disk } from '../storage/disk.ts'
-import { listAll, type ObjectStore } from '../storage/object-store.ts'
-import { putFence, readChunkFolder, readChunks, removeChunks, type ChunkFolder } from './chunk-folder.ts'
+import { listAll, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
+import {
+  isOwnersFence,
+  putFence,
+  readChunkFolder,
+  readChunks,
+  removeChunks,
+  type ChunkFolder,
+} from './chunk-folder.ts'
 import type { Gap, LogEvent, SegmentHeader } from './format.ts'
 import { eventRest, LineEncoder } from './line.ts'
 import { peekSegment } from './peek.ts'
@@ -104,6 +111,19 @@ async function rescueOrTell(
   }
 }
 
+/**
+ * Removes fences that owners put before their own first chunk, and died over removing: the segment is published, and nobody will come back for
+ * it. A rescuer's fence stays for ever.
+ */
+export async function removeSpentFences(
+  store: ObjectStore,
+  venue: string,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const [folder, objects] of await chunkFolders(store, venue, signal))
+    if (objects.length === 1) await isOnlyFence(store, venue, folder, signal)
+}
+
 /** Chunk folders that hold more than a fence, with what changes when their owner lives. */
 async function folderStates(
   store: ObjectStore,
@@ -111,19 +131,40 @@ async function folderStates(
   signal: AbortSignal,
 ): Promise<Map<string, string>> {
   const states = new Map<string, string>()
-  const counts = new Map<string, number>()
-  for (const { key, sizeBytes, modifiedMs } of await listAll(store, `${rawActive(venue)}segment_`, signal)) {
-    const folder = parseChunkKey(key)?.folder
-    if (folder === undefined) continue
-    const count = (counts.get(folder) ?? 0) + 1
-    counts.set(folder, count)
-    states.set(folder, `${count} ${key} ${sizeBytes} ${modifiedMs}`)
+  for (const [folder, objects] of await chunkFolders(store, venue, signal)) {
+    if (objects.length === 1 && (await isOnlyFence(store, venue, folder, signal))) continue
+    const { key, sizeBytes, modifiedMs } = objects.at(-1)!
+    states.set(folder, `${objects.length} ${key} ${sizeBytes} ${modifiedMs}`)
   }
-  for (const [folder, state] of states)
-    if (counts.get(folder) === 1 && (await readChunkFolder(store, folder, signal)).isFenced)
-      states.delete(folder)
-    else states.set(folder, state)
   return states
+}
+
+async function chunkFolders(
+  store: ObjectStore,
+  venue: string,
+  signal: AbortSignal,
+): Promise<Map<string, ObjectInfo[]>> {
+  const folders = new Map<string, ObjectInfo[]>()
+  for (const object of await listAll(store, `${rawActive(venue)}segment_`, signal)) {
+    const folder = parseChunkKey(object.key)?.folder
+    if (folder !== undefined) folders.set(folder, [...(folders.get(folder) ?? []), object])
+  }
+  return folders
+}
+
+/** An owner's fence whose segment is published goes. A chunk of the owner's that arrives later begins no segment: it is published. */
+async function isOnlyFence(
+  store: ObjectStore,
+  venue: string,
+  folder: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const found = await readChunkFolder(store, folder, signal)
+  if (!found.isFenced || found.chunks.length > 0) return false
+  const first = `${folder}00001.ndjson`
+  if (isOwnersFence(found) && (await isPublished(store, venue, parseChunkKey(first)!, signal)))
+    await store.delete(first)
+  return true
 }
 
 /** @returns null: there was nothing to rescue, or the owner lives */

@@ -8,7 +8,7 @@ import { VaultError } from '../core/errors.ts'
 import { activeSegmentKey, chunkFolder, chunkKey, parseSegmentLabel, rawReady } from '../storage/keys.ts'
 import type { Disk } from '../storage/disk.ts'
 import { listAll, type LocalObjectStore, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
-import { putFence, readChunkFolder, removeChunks, type ChunkFolder } from './chunk-folder.ts'
+import { isOwnersFence, putFence, readChunkFolder, removeChunks, type ChunkFolder } from './chunk-folder.ts'
 import type { SegmentHeader } from './format.ts'
 import { peekSegment } from './peek.ts'
 import { publishSegment } from './publish.ts'
@@ -97,7 +97,7 @@ export async function shipSealed(deps: ShipDeps, sealed: ObjectInfo, signal: Abo
   if (agreed === 'fenced') return publishRemainder(deps, sealed, peek.header, label, folder, signal)
   await publishSegment(deps.bucket, deps.venue, deps.spool.pathOf(sealed.key), label, signal)
   await removeChunks(deps.bucket, agreed)
-  if (isOwn(agreed)) await deps.bucket.delete(chunkKey(folder, 1))
+  if (isOwnersFence(agreed)) await deps.bucket.delete(chunkKey(folder, 1))
 }
 
 /**
@@ -114,7 +114,7 @@ async function agreeOnEnd(
 ): Promise<ChunkFolder | 'fenced'> {
   for (;;) {
     const found = await readChunkFolder(deps.bucket, folder, signal)
-    if (isOwn(found)) return found
+    if (isOwnersFence(found)) return found
     // Chunks without a beginning: removed by a rescuer that saw the segment published, by a try of ours that never learnt of it.
     if (!found.isWhole && !found.isFenced) return found
     if (found.chunks.length > 0 || found.isFenced)
@@ -122,11 +122,6 @@ async function agreeOnEnd(
     // In an outage nothing came over, and nothing may any more: a chunk under way since then would be a segment to a rescuer.
     await putFence(deps.bucket, found, recorder)
   }
-}
-
-/** A fence before the first chunk is the owner's: a rescuer has something to rescue. */
-function isOwn(found: ChunkFolder): boolean {
-  return found.isFenced && found.sizeBytes === 0
 }
 
 /** Puts bytes up to `until` behind the chunks that are there. @returns the folder as it is then */

@@ -12,6 +12,7 @@ import { isRecordKey, RecordCache } from './cache-records.ts'
 import {
   downloadSized,
   fileSha256,
+  rangeBytes,
   type FetchingStore,
   type FetchOptions,
   type FetchProgress,
@@ -20,11 +21,12 @@ import {
   type Trust,
 } from './download.ts'
 import type { ObjectInfo, ObjectStore, PutOutcome } from './object-store.ts'
+import { remoteAccessOf, type RemoteAccess, type RemoteStore } from './remote-access.ts'
 import { requestsOf, type RequestCounts } from './s3/requests.ts'
 
 const fetchesAtOnce = 8
 
-export class CachedStore implements FetchingStore {
+export class CachedStore implements FetchingStore, RemoteStore {
   readonly location: string
   readonly #store: ObjectStore
   readonly #folder: CacheFolder
@@ -45,6 +47,10 @@ export class CachedStore implements FetchingStore {
   /** What the store behind was asked so far; null where it does not count. */
   get requests(): RequestCounts | null {
     return requestsOf(this.#store)
+  }
+
+  remoteAccess(): Promise<RemoteAccess | null> {
+    return remoteAccessOf(this.#store)
   }
 
   putIfAbsent(key: string, body: Uint8Array): Promise<PutOutcome> {
@@ -97,19 +103,23 @@ export class CachedStore implements FetchingStore {
     options: FetchOptions,
     signal: AbortSignal,
   ): Promise<LocalFiles> {
-    this.#folder.refuseBeyond(sum(objects))
+    const large = options.urlOf === undefined ? [] : await this.#largeWithoutCopy(objects)
+    const inPlace = new Map(large.map(({ key }) => [key, options.urlOf!(key)]))
+    const wanted = objects.filter(({ key }) => !inPlace.has(key))
+    this.#folder.refuseBeyond(sum(wanted))
     try {
       const token = this.#folder.token()
       // What is not to be kept goes with its user's folder.
       const place = options.trust === 'nothing' ? `users/${token}` : this.#place
-      const names = new Map(objects.map((object) => [object.key, copyName(place, object)]))
+      const names = new Map(wanted.map((object) => [object.key, copyName(place, object)]))
       const hold = await this.#folder.hold(token, [...names.values()])
       try {
-        const progress = await this.#bring(objects, names, hold, options, signal)
+        const brought = await this.#bring(wanted, names, hold, options, signal)
         const pathOf = (key: string): string | undefined => {
           const copy = names.get(key)
-          return copy === undefined ? undefined : this.#folder.pathOf(copy.name)
+          return copy === undefined ? inPlace.get(key) : this.#folder.pathOf(copy.name)
         }
+        const progress = { ...brought, inPlace: inPlace.size, inPlaceBytes: sum(large) }
         return { pathOf, progress, [Symbol.asyncDispose]: hold[Symbol.asyncDispose] }
       } catch (error) {
         await hold[Symbol.asyncDispose]()
@@ -118,6 +128,14 @@ export class CachedStore implements FetchingStore {
     } catch (error) {
       throw this.#localError(error)
     }
+  }
+
+  /** Worth more than one request: an engine that reads them in place asks for less of them. */
+  async #largeWithoutCopy(objects: readonly KnownObject[]): Promise<KnownObject[]> {
+    const without: KnownObject[] = []
+    for (const object of objects.filter(({ sizeBytes }) => sizeBytes > rangeBytes))
+      if (!(await this.#folder.use(copyName(this.#place, object)))) without.push(object)
+    return without
   }
 
   async #bring(
@@ -222,6 +240,8 @@ function startOf(objects: readonly KnownObject[], missing: readonly KnownObject[
     toFetchBytes: sum(missing),
     cached: objects.length - missing.length,
     cachedBytes: sum(objects) - sum(missing),
+    inPlace: 0,
+    inPlaceBytes: 0,
   }
 }
 

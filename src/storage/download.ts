@@ -28,11 +28,14 @@ export interface FetchProgress {
   /** Were here already. */
   readonly cached: number
   readonly cachedBytes: number
+  /** Read where they lie. */
+  readonly inPlace: number
+  readonly inPlaceBytes: number
 }
 
 /** Objects as files, for as long as it is not disposed of. */
 export interface LocalFiles extends AsyncDisposable {
-  /** Absolute path; undefined for keys that were not asked for. */
+  /** Absolute path, or the address that `urlOf` gave; undefined for keys that were not asked for. */
   pathOf(key: string): string | undefined
   readonly progress: FetchProgress
 }
@@ -46,6 +49,8 @@ export type Trust = 'size' | 'digest' | 'nothing'
 export interface FetchOptions {
   readonly trust: Trust
   readonly onProgress: (progress: FetchProgress) => void
+  /** Large objects without a copy are not fetched: whoever asks reads them at these addresses. */
+  readonly urlOf?: (key: string) => string
 }
 
 /** A store that keeps copies of its objects on this machine. */
@@ -92,6 +97,8 @@ function inPlace(paths: ReadonlyMap<string, string>): LocalFiles {
     toFetchBytes: 0,
     cached: 0,
     cachedBytes: 0,
+    inPlace: 0,
+    inPlaceBytes: 0,
   }
   return { pathOf: (key) => paths.get(key), progress, [Symbol.asyncDispose]: async () => undefined }
 }

@@ -4,11 +4,12 @@
  */
 
 import type { ObjectInfo, ObjectStore, PutOutcome } from './object-store.ts'
+import { remoteAccessOf, type RemoteAccess, type RemoteStore } from './remote-access.ts'
 import { addRequests, requestsOf, type RequestCounts } from './s3/requests.ts'
 
 const rawFolder = 'raw/'
 
-export class LayeredStore implements ObjectStore {
+export class LayeredStore implements RemoteStore {
   readonly location: string
   readonly #raw: ObjectStore
   readonly #processed: ObjectStore
@@ -22,6 +23,11 @@ export class LayeredStore implements ObjectStore {
   /** Of both layers together; null where neither has a bill. */
   get requests(): RequestCounts | null {
     return addRequests(requestsOf(this.#raw), requestsOf(this.#processed))
+  }
+
+  /** Of Parquet. */
+  remoteAccess(): Promise<RemoteAccess | null> {
+    return remoteAccessOf(this.#processed)
   }
 
   putIfAbsent(key: string, body: Uint8Array): Promise<PutOutcome> {

@@ -92,6 +92,11 @@ export class World {
     await this.#write(activeSegmentKey(venue, label), grown(lines))
   }
 
+  /** Another growing file of the same recorder. */
+  async growOther(otherLabel: string, firstN: number): Promise<void> {
+    await this.#write(activeSegmentKey(venue, otherLabel), header.replace('"n":1,', `"n":${firstN},`))
+  }
+
   async flush(bucket?: ObjectStore) {
     const durableBytes = grown(this.durable).length
     return shipGrowing(this.owner(bucket), { label, firstN: 1, durableBytes }, null, never)

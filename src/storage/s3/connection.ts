@@ -40,6 +40,7 @@ export class S3Connection {
   readonly bucket: string
   readonly region: string
   readonly endpointUrl: string | null
+  readonly forcePathStyle: boolean
   readonly counter = new RequestCounter()
   readonly clock: S3Deps['clock']
   /** Before every key of ours: empty, or ending in a slash. */
@@ -55,6 +56,7 @@ export class S3Connection {
     this.bucket = settings.bucket
     this.region = region
     this.endpointUrl = endpointOf(settings, deps.env)
+    this.forcePathStyle = settings.forcePathStyle
     this.clock = deps.clock
     this.keyPrefix = settings.prefix === '' ? '' : `${settings.prefix}/`
     this.#random = deps.random
@@ -125,6 +127,11 @@ export class S3Connection {
       const found = await beforeRetry?.(stop)
       if (found !== undefined) return found
     }
+  }
+
+  /** Those that requests are signed with, as they are now. */
+  credentials(): ReturnType<S3Client['config']['credentials']> {
+    return this.explained('', () => this.#client.config.credentials())
   }
 
   /** Waits before attempt `number` + 1, longer each time. */

@@ -4,7 +4,8 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { VaultError } from '../../core/errors.ts'
-import type { ObjectInfo, ObjectStore, PutOutcome } from '../object-store.ts'
+import type { ObjectInfo, PutOutcome } from '../object-store.ts'
+import type { RemoteAccess, RemoteStore } from '../remote-access.ts'
 import type { S3Connection } from './connection.ts'
 import { contentOf, contentOfFile, fileToken } from './content.ts'
 import { copyObject, type CopySource } from './copy.ts'
@@ -21,7 +22,7 @@ import { singlePutBytes, uploadParts } from './upload.ts'
 /** What one PutObject takes. */
 const publishBytesAtMost = 5 * 1024 ** 3
 
-export class S3Store implements ObjectStore {
+export class S3Store implements RemoteStore {
   readonly location: string
   readonly notes: readonly string[]
   readonly #connection: S3Connection
@@ -207,6 +208,22 @@ export class S3Store implements ObjectStore {
 
   async abortUpload(upload: UnfinishedUpload): Promise<void> {
     await this.#connection.explained(upload.fullKey, () => abortUpload(this.#connection, upload))
+  }
+
+  /** For programs that read the bucket themselves. The credentials are those of now: some end within the hour. */
+  async remoteAccess(): Promise<RemoteAccess> {
+    const { region, endpointUrl, forcePathStyle } = this.#connection
+    const { accessKeyId, secretAccessKey, sessionToken } = await this.#connection.credentials()
+    return {
+      urlOf: (key) => this.#connection.url(key),
+      scope: `s3://${this.bucket}/${this.#connection.keyPrefix}`,
+      accessKeyId,
+      secretAccessKey,
+      sessionToken: sessionToken ?? null,
+      region,
+      endpointUrl,
+      forcePathStyle,
+    }
   }
 
   /** Whether the server honours conditions, tried anew. */

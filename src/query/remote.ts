@@ -1,0 +1,46 @@
+/** Parts that DuckDB reads in a bucket by itself, where its extension httpfs is installed: of a large part, only the columns and row groups asked for. */
+
+import type { DuckDBConnection } from '@duckdb/node-api'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { remoteAccessOf, type RemoteAccess } from '../storage/remote-access.ts'
+import { sqlText } from './views.ts'
+
+/** @returns addresses of objects that this connection can read; undefined: they have to be fetched */
+export async function remoteReading(
+  connection: DuckDBConnection,
+  store: ObjectStore,
+): Promise<((key: string) => string) | undefined> {
+  const access = await remoteAccessOf(store)
+  if (access === null || !(await loadsHttpfs(connection))) return undefined
+  await connection.run(secretSql(access))
+  return access.urlOf
+}
+
+/** Never downloaded from here: whoever wants it says INSTALL httpfs in a DuckDB of the same version. */
+async function loadsHttpfs(connection: DuckDBConnection): Promise<boolean> {
+  try {
+    await connection.run('LOAD httpfs')
+    return true
+  } catch {
+    return false // not installed, or of another version: copies do as well
+  }
+}
+
+function secretSql(access: RemoteAccess): string {
+  const { accessKeyId, secretAccessKey, sessionToken, region, endpointUrl, forcePathStyle, scope } = access
+  const settings = [
+    'TYPE s3',
+    `KEY_ID ${sqlText(accessKeyId)}`,
+    `SECRET ${sqlText(secretAccessKey)}`,
+    ...(sessionToken === null ? [] : [`SESSION_TOKEN ${sqlText(sessionToken)}`]),
+    `REGION ${sqlText(region)}`,
+    ...(endpointUrl === null ? [] : endpointSettings(new URL(endpointUrl))),
+    `URL_STYLE ${sqlText(forcePathStyle ? 'path' : 'vhost')}`,
+    `SCOPE ${sqlText(scope)}`,
+  ]
+  return `CREATE SECRET vault (${settings.join(', ')})`
+}
+
+function endpointSettings({ host, protocol }: URL): string[] {
+  return [`ENDPOINT ${sqlText(host)}`, `USE_SSL ${protocol === 'https:'}`]
+}

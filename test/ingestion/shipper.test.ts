@@ -1,0 +1,86 @@
+/** The shipper's own account of what is in the bucket, and what it clears away at its start. */
+
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { Shipper, type RecorderMark, type ShipState } from '../../src/ingestion/shipper.ts'
+import { listRaw } from '../../src/query/segments.ts'
+import { chunkKey, readySegmentKey } from '../../src/storage/keys.ts'
+import { listAll } from '../../src/storage/object-store.ts'
+import { ManualClock } from '../segment/manual-clock.ts'
+import { folder, grown, label, never, recorder, sealed, venue, World } from '../segment/ship-world.ts'
+
+/** One round with a mark. @returns what it said in the end */
+async function round(world: World, mark: RecorderMark): Promise<ShipState> {
+  const stop = new AbortController()
+  let last: ShipState | undefined
+  const shipper = new Shipper({
+    ...world.owner(),
+    // The pause after the round ends it.
+    clock: Object.assign(new ManualClock(), {
+      sleep: () => {
+        stop.abort()
+        return Promise.resolve()
+      },
+    }),
+    random: () => 0.5,
+    openBucket: async () => world.bucket,
+    onState: (state) => (last = state),
+    onFenced: () => undefined,
+    onTrouble: (error) => {
+      throw error
+    },
+  })
+  shipper.mark(mark)
+  await shipper.run(stop.signal)
+  return last!
+}
+
+const next = 'segment_20251203T14_00002'
+const growing = (lines: number): RecorderMark => ({
+  durableN: lines,
+  growing: { label, firstN: 1, durableBytes: grown(lines).length },
+})
+
+async function begin(t: TestContext): Promise<World> {
+  const world = await World.make(t)
+  await world.grow(3)
+  return world
+}
+
+test('a segment begun since the mark does not hold it up', async (t) => {
+  const world = await begin(t)
+  await world.growOther(next, 4)
+  assert.equal((await round(world, growing(3))).replicatedN, 3)
+})
+
+test('a segment that waits to be sealed since before the mark does', async (t) => {
+  const world = await begin(t)
+  await world.growOther('segment_20251203T13_00009', 0)
+  assert.equal((await round(world, growing(3))).replicatedN, 0)
+})
+
+test('a mark whose segment was sealed since is reached with the segment', async (t) => {
+  const world = await begin(t)
+  await world.seal()
+  await world.growOther(next, 4)
+  const state = await round(world, growing(3))
+  assert.deepEqual([state.replicatedN, state.segmentsWaiting], [3, 0])
+})
+
+const fence = Buffer.from(`${JSON.stringify({ fence: { by: recorder, size_bytes: 0 } })}\n`)
+
+test('a fence that a dead owner left beside its published segment is removed at the next start', async (t) => {
+  const world = await World.make(t)
+  await world.bucket.putIfAbsent(chunkKey(folder, 1), fence)
+  await world.bucket.putIfAbsent(readySegmentKey(venue, next), Buffer.from(sealed(3)))
+  await round(world, { durableN: 0, growing: null })
+  assert.deepEqual(await listAll(world.bucket, 'raw/active/', never), [])
+})
+
+test('a fence without its segment stays, and is no segment to readers', async (t) => {
+  const world = await World.make(t)
+  await world.bucket.putIfAbsent(chunkKey(folder, 1), fence)
+  await round(world, { durableN: 0, growing: null })
+  assert.equal((await listAll(world.bucket, 'raw/active/', never)).length, 1)
+  assert.deepEqual((await listRaw(world.bucket, venue, never)).entries, [])
+})
