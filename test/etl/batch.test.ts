@@ -7,7 +7,8 @@ import { convertReady, type JobOutcome, type ReadySegment } from '../../src/etl/
 import { runEtlOnce } from '../../src/etl/run.ts'
 import type { SegmentHeader } from '../../src/segment/format.ts'
 import { readySegmentKey } from '../../src/storage/keys.ts'
-import { Bench, collect, CrashingStore, etlOptions, never, smallConvert } from './job-bench.ts'
+import { Bench, collect, etlOptions, never, smallConvert } from './job-bench.ts'
+import { CrashingStore } from '../storage/crashing-store.ts'
 
 const batch: BatchLimits = { segmentsMax: 3, bytesMax: 1e9, waitMs: 1, isPatient: false }
 const batching = { ...etlOptions, batch }

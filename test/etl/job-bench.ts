@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, readFileSync } from 'node:fs'
-import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative, sep } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -27,7 +27,7 @@ import { SourceFiles } from '../../src/etl/source-files.ts'
 import { realDisk, type Disk, type DiskFile } from '../../src/storage/disk.ts'
 import { processed, rawReady, readySegmentKey } from '../../src/storage/keys.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
-import type { LocalObjectStore, PutOutcome } from '../../src/storage/object-store.ts'
+import type { LocalObjectStore, ObjectStore } from '../../src/storage/object-store.ts'
 import { tableNames } from '../../src/table/receipt.ts'
 import { readReceipts } from '../../src/table/receipts.ts'
 import { partLocation } from '../../src/table/staged.ts'
@@ -62,100 +62,6 @@ export class SharedTime {
         for (const callback of due) callback()
       },
     }
-  }
-}
-
-export class Crash extends Error {}
-
-/**
- * `landed`: the step happens and nobody hears of it; `half`: the file that it publishes has both its names. That a step does not
- * happen at all is what the one before it leaves when it landed.
- */
-export type CrashMode = 'landed' | 'half'
-
-/** A store whose process dies at its k-th change; from then on nothing works. */
-export class CrashingStore implements LocalObjectStore {
-  readonly location: string
-  readonly #store: LocalObjectStore
-  readonly #at: number
-  readonly #mode: CrashMode
-  changes = 0
-  /** Which of them published a file. */
-  readonly published: number[] = []
-  isDead = false
-  /** Called before each change; what it waits for holds the worker up. */
-  pause: (change: number, key: string) => Promise<void> = async () => undefined
-
-  constructor(store: LocalObjectStore, at = Number.POSITIVE_INFINITY, mode: CrashMode = 'landed') {
-    this.location = store.location
-    this.#store = store
-    this.#at = at
-    this.#mode = mode
-  }
-
-  async #change<T>(key: string, act: () => Promise<T>, half?: () => Promise<void>): Promise<T> {
-    this.#alive()
-    const change = ++this.changes
-    if (half !== undefined) this.published.push(change)
-    await this.pause(change, key)
-    if (change !== this.#at) return act()
-    if (this.#mode === 'landed') await act()
-    if (this.#mode === 'half') await half?.()
-    this.isDead = true
-    throw new Crash(`at change ${change}: ${key}`)
-  }
-
-  #alive(): void {
-    if (this.isDead) throw new Crash('dead')
-  }
-
-  putIfAbsent(key: string, body: Uint8Array): Promise<PutOutcome> {
-    return this.#change(key, () => this.#store.putIfAbsent(key, body))
-  }
-
-  publishFile(path: string, key: string): Promise<PutOutcome> {
-    const half = async (): Promise<void> => {
-      await mkdir(dirname(this.pathOf(key)), { recursive: true })
-      await link(path, this.pathOf(key))
-    }
-    return this.#change(key, () => this.#store.publishFile(path, key), half)
-  }
-
-  delete(key: string): Promise<boolean> {
-    return this.#change(key, () => this.#store.delete(key))
-  }
-
-  async get(key: string) {
-    this.#alive()
-    return this.#store.get(key)
-  }
-
-  async head(key: string) {
-    this.#alive()
-    return this.#store.head(key)
-  }
-
-  read(key: string, from: number, until: number, signal: AbortSignal) {
-    this.#alive()
-    return this.#store.read(key, from, until, signal)
-  }
-
-  list(prefix: string, signal: AbortSignal) {
-    this.#alive()
-    return this.#store.list(prefix, signal)
-  }
-
-  async scratch(name: string): Promise<string> {
-    this.#alive()
-    return this.#store.scratch(name)
-  }
-
-  fileOf(key: string): string {
-    return this.pathOf(key)
-  }
-
-  pathOf(key: string): string {
-    return this.#store.pathOf(key)
   }
 }
 
@@ -216,7 +122,7 @@ export class Bench {
 
   /** A worker process with a store of its own over the same folder. */
   async worker(
-    store: LocalObjectStore = this.store,
+    store: ObjectStore = this.store,
     changes: Partial<ConvertSettings> = {},
     convert: Convert = smallConvert(changes.software ?? settings.software),
   ): Promise<JobDeps & { readonly clock: ReturnType<SharedTime['clock']>; readonly pid: number }> {

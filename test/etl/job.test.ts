@@ -7,16 +7,8 @@ import { runEtlOnce } from '../../src/etl/run.ts'
 import type { SegmentHeader } from '../../src/segment/format.ts'
 import { bindingKey, readySegmentKey, receiptKey } from '../../src/storage/keys.ts'
 import { receiptGenerations } from '../../src/table/receipts.ts'
-import {
-  Bench,
-  collect,
-  Crash,
-  CrashingStore,
-  etlOptions,
-  never,
-  segmentBytes,
-  smallConvert,
-} from './job-bench.ts'
+import { Bench, collect, etlOptions, never, segmentBytes, smallConvert } from './job-bench.ts'
+import { CrashingStore, CrashNow } from '../storage/crashing-store.ts'
 
 const products = ['BTC-USD', 'ETH-USD', 'BTC-USD', 'reject']
 const lines = [1, 2, 3, 4]
@@ -45,7 +37,7 @@ async function changesOfOneJob(): Promise<number> {
   const store = new CrashingStore(bench.store)
   await convertReady(await bench.worker(store), [ready], options, never)
   await bench.remove()
-  return store.changes
+  return store.steps
 }
 
 /** Starts a job that is held up before its k-th change; `resume` lets it go on and gives its end. */
@@ -182,7 +174,7 @@ test('a segment that is bound keeps its job under another file name', async () =
   const { bench, ready } = await prepare()
   const dying = new CrashingStore(bench.store, 4)
   const first = await bench.worker(dying)
-  await assert.rejects(convertReady(first, [ready], options, never), Crash)
+  await assert.rejects(convertReady(first, [ready], options, never), CrashNow)
   bench.kill(first.pid)
   assert.notEqual(await bench.store.head(bindingKey('coinbase', 'abcdefghij', 1, 1)), undefined)
 

@@ -33,6 +33,7 @@ export class ForgetfulDisk implements Disk {
   readonly #kind: CrashKind
   readonly #grave: string
   readonly #inodes = new Map<string, Inode>()
+  readonly #open = new Set<DiskFile>()
   readonly #newNames = new Set<string>()
   readonly #removed = new Map<string, { readonly grave: string; readonly inode: Inode | undefined }>()
 
@@ -99,8 +100,15 @@ export class ForgetfulDisk implements Disk {
     await realDisk.makeFolder(path)
   }
 
+  /** What the end of a process does. */
+  async closeFiles(): Promise<void> {
+    for (const file of this.#open) await file.close()
+    this.#open.clear()
+  }
+
   /** Power loss: what was synced stays; of the rest any part may be gone, or be zeros. Restores names whose removal was not synced. */
   async loseParts(random: Random): Promise<void> {
+    await this.closeFiles()
     for (const [path, { grave }] of this.#removed) {
       if (random() < 0.5) await link(grave, path).catch(ignoreExisting)
     }
@@ -120,6 +128,7 @@ export class ForgetfulDisk implements Disk {
   }
 
   #file(file: DiskFile, inode: Inode): DiskFile {
+    this.#open.add(file)
     return {
       writev: async (pieces) => {
         // As one call: what it takes of the pieces is what a write of all of them would.
@@ -142,7 +151,10 @@ export class ForgetfulDisk implements Disk {
           await file.truncate(sizeBytes)
           inode.syncedBytes = Math.min(inode.syncedBytes, sizeBytes)
         }),
-      close: () => file.close(),
+      close: async () => {
+        this.#open.delete(file)
+        await file.close()
+      },
     }
   }
 

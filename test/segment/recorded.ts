@@ -5,7 +5,6 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as nextTurn, setTimeout as realMillisecond } from 'node:timers/promises'
-import type { TestContext } from 'node:test'
 import type { VaultError } from '../../src/core/errors.ts'
 import type { Line, SegmentHeader } from '../../src/segment/format.ts'
 import { writeHere } from '../../src/segment/writer.ts'
@@ -15,7 +14,7 @@ import { recoverActive, type RecoveredSegment } from '../../src/segment/recovery
 import type { ScanResult } from '../../src/segment/scan.ts'
 import type { Disk } from '../../src/storage/disk.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
-import { listAll, type LocalObjectStore } from '../../src/storage/object-store.ts'
+import { listAll, type LocalObjectStore, type ObjectStore } from '../../src/storage/object-store.ts'
 import { ForgetfulDisk } from './forgetful-disk.ts'
 import { ManualClock } from './manual-clock.ts'
 
@@ -40,7 +39,7 @@ export interface Place {
   readonly grave: string
 }
 
-export async function makePlace(t: TestContext): Promise<Place> {
+export async function makePlace(t: { after(undo: () => Promise<void>): void }): Promise<Place> {
   const folder = await mkdtemp(join(tmpdir(), 'mdv-segment-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const place = { base: join(folder, 'vault'), grave: join(folder, 'grave') }
@@ -92,9 +91,13 @@ export interface Found {
   readonly bad: readonly BadLine[]
 }
 
-/** Every published segment, in the order of its first counter. */
+/** Every published segment of a folder, in the order of its first counter. */
 export async function publishedSegments(place: Place): Promise<Found[]> {
-  const store = await openLocalStore(place.base, new ForgetfulDisk(place.grave))
+  return segmentsIn(await openLocalStore(place.base, new ForgetfulDisk(place.grave)))
+}
+
+/** Every published segment, in the order of its first counter. */
+export async function segmentsIn(store: ObjectStore): Promise<Found[]> {
   const found: Found[] = []
   for (const { key, sizeBytes } of await listAll(store, 'raw/ready/', never)) {
     const lines: Line[] = []

@@ -7,7 +7,10 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import type { Gap } from '../../src/segment/format.ts'
 import { seededRandom } from '../../src/core/random.ts'
-import { CrashNow } from '../storage/crashing-store.ts'
+import { recordScenarios } from '../crash/record-scenarios.ts'
+import { localStand } from '../crash/stand.ts'
+import { sweep, thin } from '../crash/sweep.ts'
+import { active, assertEndIsSaid, leaveOpen, recordUntilCrash } from './cut-off.ts'
 import { ForgetfulDisk } from './forgetful-disk.ts'
 import {
   assertWhole,
@@ -19,128 +22,19 @@ import {
   settle,
   startRecording,
   type Place,
-  type Recording,
 } from './recorded.ts'
 
-const active = (place: Place): string => join(place.base, 'raw', 'active', 'coinbase')
 const rejected = (place: Place): string => join(place.base, 'raw', 'rejected', 'coinbase')
-
-/** Records until done or cut off; returns the last counter that was called durable. */
-async function recordUntilCrash(place: Place, disk: ForgetfulDisk, lines: number): Promise<number> {
-  let recording: Recording
-  try {
-    recording = await startRecording(place, disk, { segmentBytesMax: 1_500, flushBytes: 500 })
-  } catch (error) {
-    if (disk.isCrashed) return 0
-    throw error
-  }
-  const { log } = recording
-  const connection = log.openConnection(`${recorder}-1`)
-  for (let i = 0; i < lines && !disk.isCrashed; i++) {
-    log.appendFrame(connection, BigInt(log.nextN), frameOfLine(log.nextN), false, log.nextN)
-    if (i % 7 === 6) await settle(recording, Promise.race([log.flush(), disk.crashed]))
-  }
-  if (!disk.isCrashed) {
-    const gap = { cause: 'stopped', after_seq: log.nextN - 1, before_seq: null } as const
-    const unknown = { missing: null, from_ns: null, until_ns: null, products: [] }
-    log.appendEvent(BigInt(log.nextN), connection, { gap: { ...gap, ...unknown } })
-    log.closeConnection(connection)
-    await settle(recording, Promise.race([log.close(), disk.crashed]))
-  }
-  return log.durableN
-}
-
-/** However a recording ended, the log says after which frame its connection brought nothing more. */
-function assertEndIsSaid(segments: Awaited<ReturnType<typeof publishedSegments>>): void {
-  const lines = segments.flatMap((segment) => segment.lines)
-  const last = lines.findLast((line) => line.kind === 'frame')?.n
-  if (last === undefined) return
-  const ends = lines
-    .map((line) =>
-      line.kind === 'event' && line.conn !== null ? (line.event as { gap?: Gap }).gap : undefined,
-    )
-    .filter((gap) => gap !== undefined)
-  assert.ok(
-    ends.some((gap) => gap.before_seq === null && gap.after_seq !== null && gap.after_seq >= last),
-    `nothing says what came after ${last}: ${JSON.stringify(ends)}`,
-  )
-}
-
-/** A file that a recorder left without closing, with `lines` frames in it. */
-async function leaveOpen(place: Place, lines: number): Promise<string> {
-  const recording = await startRecording(place, new ForgetfulDisk(place.grave), {
-    segmentBytesMax: 1_000_000,
-  })
-  const connection = recording.log.openConnection(`${recorder}-1`)
-  for (let i = 0; i < lines; i++)
-    recording.log.appendFrame(connection, BigInt(i + 1), frameOfLine(i + 1), false, i + 1)
-  await settle(recording, recording.log.flush())
-  const [name] = await readdir(active(place))
-  return join(active(place), name!)
-}
 
 function framesOf(segments: Awaited<ReturnType<typeof publishedSegments>>): number[] {
   return segments.flatMap(({ lines }) => lines.filter((line) => line.kind === 'frame').map((line) => line.n))
 }
 
-test('a kill at any durable step of recording and rotation loses nothing durable and doubles nothing', async (t) => {
-  const place = await makePlace(t)
-  const counting = new ForgetfulDisk(place.grave)
-  await recordUntilCrash(place, counting, 25)
-  assert.ok(counting.steps > 20, `${counting.steps} steps`)
-  for (let k = 1; k <= counting.steps; k++) {
-    for (const kind of ['landed', 'lost'] as const) {
-      const place = await makePlace(t)
-      const durable = await recordUntilCrash(place, new ForgetfulDisk(place.grave, k, kind), 25)
-      await recover(place)
-      const segments = await publishedSegments(place)
-      const last = assertWhole(segments)
-      assert.ok(last >= durable, `crash ${kind} at ${k}: durable ${durable}, found ${last}`)
-      assertEndIsSaid(segments)
-    }
-  }
-})
-
-test('a kill at any durable step of recovery, then recovery again, gives one whole segment that says so once', async (t) => {
-  let steps = Number.POSITIVE_INFINITY
-  for (let k = 1; k <= steps; k++) {
-    for (const kind of ['landed', 'lost'] as const) {
-      const place = await makePlace(t)
-      await appendFile(await leaveOpen(place, 9), '{"n":10,"recv_ns":"1')
-      if (steps === Number.POSITIVE_INFINITY) {
-        const counting = new ForgetfulDisk(place.grave)
-        await recover(place, counting)
-        steps = counting.steps
-        continue
-      }
-      await recover(place, new ForgetfulDisk(place.grave, k, kind)).catch((error: unknown) => {
-        assert.ok(
-          error instanceof CrashNow || (error instanceof Error && error.cause instanceof CrashNow),
-          String(error),
-        )
-      })
-      await recover(place)
-      await recover(place)
-      const segments = await publishedSegments(place)
-      assert.equal(segments.length, 1)
-      assertWhole(segments)
-      assert.equal(segments[0]!.result.seal?.recovered, true)
-      const events = segments[0]!.lines.filter((line) => line.kind === 'event').map((line) => line.event)
-      assert.equal(
-        events.filter((event) => JSON.stringify(event).startsWith('{"recovered":{"lines":9,"torn_bytes":20'))
-          .length,
-        1,
-      )
-      assert.equal(events.length, 3, `crash ${kind} at ${k}: ${JSON.stringify(events)}`)
-      assert.equal(
-        (await readFile(join(rejected(place), 'segment_20260930T14_00001.torn'))).toString(),
-        '{"n":10,"recv_ns":"1',
-      )
-      assert.deepEqual(await readdir(active(place)), [])
-    }
-  }
-  assert.ok(steps >= 8)
-})
+for (const scenario of recordScenarios)
+  test(`a kill of ${scenario.program} at a step loses nothing durable and doubles nothing; all steps: test-full/`, async () => {
+    const { reached } = await sweep(scenario, localStand, thin(8))
+    assert.ok(reached.landed > 5 && reached.lost > 5, JSON.stringify(reached))
+  })
 
 test('a successor that holds its header only does not silence the one before: that one says where its connection stood', async (t) => {
   const place = await makePlace(t)

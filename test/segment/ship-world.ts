@@ -5,7 +5,6 @@ import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import type { TestContext } from 'node:test'
 import { crc32 } from 'node:zlib'
 import type { RescueDeps } from '../../src/segment/rescue.ts'
 import { listSealed, shipGrowing, shipSealed, type ShipDeps } from '../../src/segment/ship.ts'
@@ -64,19 +63,21 @@ export function sealed(lines: number): string {
 /** A spool and a bucket, and what was in segments that have been converted and removed meanwhile. */
 export class World {
   readonly spool: LocalObjectStore
-  readonly bucket: LocalObjectStore
+  readonly bucket: ObjectStore
   readonly converted: string[] = []
   durable = 0
 
-  private constructor(spool: LocalObjectStore, bucket: LocalObjectStore) {
+  private constructor(spool: LocalObjectStore, bucket: ObjectStore) {
     this.spool = spool
     this.bucket = bucket
   }
 
-  static async make(t: TestContext): Promise<World> {
+  /** @param bucket left out: a folder stands for it */
+  static async make(t: { after(undo: () => Promise<void>): void }, bucket?: ObjectStore): Promise<World> {
     const base = await mkdtemp(join(tmpdir(), 'mdv-ship-'))
     t.after(() => rm(base, { recursive: true, force: true }))
-    return new World(await openLocalStore(join(base, 'spool')), await openLocalStore(join(base, 'bucket')))
+    const spool = await openLocalStore(join(base, 'spool'))
+    return new World(spool, bucket ?? (await openLocalStore(join(base, 'bucket'))))
   }
 
   owner(bucket: ObjectStore = this.bucket): ShipDeps {
@@ -141,6 +142,18 @@ export class World {
       byIdentity.set(identity, text)
     }
     return byIdentity
+  }
+
+  /** What stands in raw/ready of the bucket is sealed, and of the owner's lines as they were. */
+  async assertReadyWhole(): Promise<void> {
+    for (const { key } of await listAll(this.bucket, 'raw/ready/', never)) {
+      const own = (await this.bucket.get(key))!.toString().split('\n')
+      assert.match(own.at(-2)!, /^\{"seal":/, key)
+      assert.equal(own.at(-1), '', key)
+      if (!own[0]!.includes(`"recorder":"${recorder}"`)) continue
+      for (const text of own.slice(1, -2))
+        assert.equal(`${text}\n`, line(Number(/^\{"n":(\d+)/.exec(text)![1])), key)
+    }
   }
 
   /** Every durable line of the owner's, once, as it was. */

@@ -12,6 +12,9 @@ import { rescueAbandoned, rescueFolder, type RescueMemory } from '../../src/segm
 import { chunkFolder, chunkKey, readySegmentKey } from '../../src/storage/keys.ts'
 import { listAll, type LocalObjectStore } from '../../src/storage/object-store.ts'
 import { CrashingStore, CrashNow } from '../storage/crashing-store.ts'
+import { shipScenarios } from '../crash/ship-scenarios.ts'
+import { localStand } from '../crash/stand.ts'
+import { everyCase, sweep } from '../crash/sweep.ts'
 import { ManualClock } from './manual-clock.ts'
 import { folder, grown, header, label, line, never, recorder, sealed, venue, World } from './ship-world.ts'
 
@@ -151,44 +154,11 @@ async function crashing(world: World, step: Step, at: number, kind: 'landed' | '
   }
 }
 
-for (const kind of ['landed', 'lost'] as const) {
-  test(`the owner dies at any step of shipping (${kind}), a rescuer goes on, the owner returns`, async (t) => {
-    for (let at = 1; ; at++) {
-      const world = await World.make(t)
-      await world.grow(3)
-      await world.flush()
-      await world.grow(6)
-      await world.seal()
-      if (!(await crashing(world, ownerShips, at, kind))) {
-        assert.ok(at > 3, `only ${at} steps`)
-        return
-      }
-      await rescues(world)
-      await world.convert()
-      await ownerShips(world)
-      await rescues(world)
-      await world.assertWhole(`owner ${kind} at ${at}`)
-    }
+for (const scenario of shipScenarios)
+  test(`${scenario.program}, dying at any step: ${scenario.story}`, async () => {
+    const { steps } = await sweep(scenario, localStand, everyCase)
+    assert.ok(steps > 2, `only ${steps} steps`)
   })
-
-  test(`the rescuer dies at any step (${kind}), the owner returns, another rescuer goes on`, async (t) => {
-    for (const ownerFirst of [true, false])
-      for (let at = 1; ; at++) {
-        const world = await World.make(t)
-        await world.grow(3)
-        await world.flush()
-        await world.grow(6)
-        if (!(await crashing(world, rescues, at, kind))) {
-          assert.ok(at > 4, `only ${at} steps`)
-          break
-        }
-        await world.seal()
-        for (const step of ownerFirst ? [ownerShips, rescues] : [rescues, ownerShips]) await step(world)
-        await rescues(world)
-        await world.assertWhole(`rescuer ${kind} at ${at}, owner ${ownerFirst ? 'first' : 'last'}`)
-      }
-  })
-}
 
 test('any order of growing, flushing, dying and rescuing ends with each line once', async (t) => {
   const seed = Number(process.env['MDV_SEED'] ?? Date.now() % 1_000_000)

@@ -1,26 +1,34 @@
-/** Wraps a store and stops the world at its k-th durable step, which lands or is lost; nothing after it is done. */
+/** Wraps a store and stops the world at its k-th durable step; nothing after it is done. */
 
-import type { LocalObjectStore, ObjectInfo, PutOutcome } from '../../src/storage/object-store.ts'
+import assert from 'node:assert/strict'
+import { link, mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { LocalObjectStore, ObjectInfo, ObjectStore, PutOutcome } from '../../src/storage/object-store.ts'
 
 export class CrashNow extends Error {
-  constructor() {
-    super('the power went out')
+  constructor(where = 'the power went out') {
+    super(where)
     this.name = 'CrashNow'
   }
 }
 
-/** `landed`: the step is done and its answer is lost. `lost`: it is not done. */
-export type CrashKind = 'landed' | 'lost'
+/** `landed`: the step is done and its answer is lost. `lost`: it is not done. `half`: a file that a folder publishes has both its names. */
+export type CrashKind = 'landed' | 'lost' | 'half'
 
 export class CrashingStore implements LocalObjectStore {
   readonly location: string
-  readonly #inner: LocalObjectStore
+  /** Which of the steps published a file. */
+  readonly published: number[] = []
+  /** Called before each step; what it waits for holds the program up. */
+  pause: (step: number, key: string) => Promise<void> = async () => undefined
+  readonly #inner: ObjectStore
   readonly #crashAt: number
   readonly #kind: CrashKind
+  readonly #underWay = new Set<Promise<unknown>>()
   #steps = 0
 
   /** @param crashAt which durable step is the last, from 1; Infinity: none, to count them */
-  constructor(inner: LocalObjectStore, crashAt: number, kind: CrashKind) {
+  constructor(inner: ObjectStore, crashAt = Number.POSITIVE_INFINITY, kind: CrashKind = 'landed') {
     this.#inner = inner
     this.location = inner.location
     this.#crashAt = crashAt
@@ -36,24 +44,36 @@ export class CrashingStore implements LocalObjectStore {
     return this.#steps >= this.#crashAt
   }
 
-  fileOf(key: string): string {
-    return this.pathOf(key)
+  /** Resolves when the steps that had begun before the crash have their end. */
+  async quiet(): Promise<void> {
+    await Promise.allSettled(this.#underWay)
+  }
+
+  fileOf(key: string): string | undefined {
+    return this.#inner.fileOf(key)
   }
 
   pathOf(key: string): string {
-    return this.#inner.pathOf(key)
+    const path = this.#inner.fileOf(key)
+    assert.ok(path !== undefined, `${this.location} has no files`)
+    return path
   }
 
   putIfAbsent(key: string, body: Uint8Array): Promise<PutOutcome> {
-    return this.#step(() => this.#inner.putIfAbsent(key, body))
+    return this.#step(key, () => this.#inner.putIfAbsent(key, body))
   }
 
   publishFile(path: string, key: string): Promise<PutOutcome> {
-    return this.#step(() => this.#inner.publishFile(path, key))
+    this.published.push(this.#steps + 1)
+    const half = async (): Promise<void> => {
+      await mkdir(dirname(this.pathOf(key)), { recursive: true })
+      await link(path, this.pathOf(key))
+    }
+    return this.#step(key, () => this.#inner.publishFile(path, key), half)
   }
 
   delete(key: string): Promise<boolean> {
-    return this.#step(() => this.#inner.delete(key))
+    return this.#step(key, () => this.#inner.delete(key))
   }
 
   async get(key: string): Promise<Buffer | undefined> {
@@ -81,12 +101,22 @@ export class CrashingStore implements LocalObjectStore {
     return this.#inner.scratch(name)
   }
 
-  async #step<T>(operation: () => Promise<T>): Promise<T> {
+  async #step<T>(key: string, operation: () => Promise<T>, half?: () => Promise<void>): Promise<T> {
     this.#refuseAfter()
-    this.#steps++
-    if (!this.isCrashed) return operation()
-    if (this.#kind === 'landed') await operation()
-    throw new CrashNow()
+    const step = ++this.#steps
+    if (step === this.#crashAt) {
+      if (this.#kind === 'landed') await operation()
+      if (this.#kind === 'half') await half?.()
+      throw new CrashNow(`at step ${step}: ${key}`)
+    }
+    await this.pause(step, key)
+    const done = operation()
+    this.#underWay.add(done)
+    try {
+      return await done
+    } finally {
+      this.#underWay.delete(done)
+    }
   }
 
   #refuseAfter(): void {

@@ -1,16 +1,16 @@
 /** A store that has no files for other programs, as a bucket has none: a local one behind a curtain, which counts what is asked of it. */
 
-import type { LocalObjectStore, ObjectInfo, ObjectStore, PutOutcome } from '../../src/storage/object-store.ts'
+import type { ObjectInfo, ObjectStore, PutOutcome } from '../../src/storage/object-store.ts'
 
 export class FarStore implements ObjectStore {
   readonly location = 's3://far'
-  readonly #store: LocalObjectStore
+  readonly #store: ObjectStore
   readonly requests = { get: 0, head: 0, read: 0, list: 0, put: 0, delete: 0 }
   readBytes = 0
   /** Called before each `read` is answered. */
   onRead: (key: string) => Promise<void> = async () => undefined
 
-  constructor(store: LocalObjectStore) {
+  constructor(store: ObjectStore) {
     this.#store = store
   }
 

@@ -5,7 +5,6 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { forEachAtOnce } from '../../src/core/at-once.ts'
 import { VaultError } from '../../src/core/errors.ts'
 import { LayeredStore } from '../../src/storage/layered.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
@@ -13,7 +12,9 @@ import { readySegmentKey, receiptKey, segmentLabel } from '../../src/storage/key
 import type { LocalObjectStore, ObjectInfo, ObjectStore, PutOutcome } from '../../src/storage/object-store.ts'
 import { keyFilter } from '../../src/sync/globs.ts'
 import { smallBytes } from '../../src/sync/transfer.ts'
-import { CrashingStore, CrashNow, type CrashKind } from '../storage/crashing-store.ts'
+import { localStand } from '../crash/stand.ts'
+import { sweep, thin } from '../crash/sweep.ts'
+import { syncScenarios } from '../crash/sync-scenarios.ts'
 import { MemoryStore } from '../storage/memory-store.ts'
 import {
   assertWhole,
@@ -107,22 +108,10 @@ test('large objects go through scratch, which is empty again', async (t) => {
   assert.deepEqual(await readdir(await target.scratch('sync')), [])
 })
 
-for (const kind of ['landed', 'lost'] as const satisfies readonly CrashKind[])
-  test(`a crash at any step (${kind}): receipts name only what is there, and the next run ends as if it had not`, async (t) => {
-    const source = new MemoryStore()
-    await paperVault(source)
-    const counting = new CrashingStore(await folder(t), Infinity, kind)
-    await sync({ source, target: counting })
-    const expected = await copyable(source)
-    assert.ok(counting.steps > 20, `${counting.steps} steps`)
-    const steps = Array.from({ length: counting.steps }, (_, i) => i + 1)
-    await forEachAtOnce(steps, 8, async (at) => {
-      const target = await folder(t)
-      await assert.rejects(sync({ source, target: new CrashingStore(target, at, kind) }), CrashNow)
-      await assertWhole(target, `crash ${at}`)
-      await sync({ source, target })
-      assert.deepEqual(await copyable(target), expected, `crash ${at}`)
-    })
+for (const scenario of syncScenarios)
+  test(`${scenario.story}, dying at a step: receipts name only what is there, and the next run ends as if it had not; all steps: test-full/`, async () => {
+    const { steps, reached } = await sweep(scenario, localStand, thin(6))
+    assert.ok(steps > 20 && reached.landed === 6, `${steps} steps, ${JSON.stringify(reached)}`)
   })
 
 test('what lies there with another size is a conflict and stays', async () => {
@@ -288,23 +277,6 @@ test('--delete does not take from a copy what its receipts name and the source h
   const { tally } = await sync({ source, target }, { isDeleting: true })
   assert.deepEqual([tally.deleted, tally.kept], [0, 1])
   await assertWhole(target, 'after')
-})
-
-test('--delete of another vault: receipts go first, at every crash they name only what is there', async (t) => {
-  const source = new MemoryStore()
-  await job(source, 1)
-  for (let at = 1; ; at++) {
-    const target = await folder(t)
-    await paperVault(target)
-    const crashing = new CrashingStore(target, at, 'landed')
-    await sync({ source, target: crashing }, { isDeleting: true, atOnce: 1 }).catch((error: unknown) => {
-      if (!(error instanceof CrashNow)) throw error
-    })
-    await assertWhole(target, `crash ${at}`)
-    if (crashing.isCrashed) continue
-    assert.deepEqual(await copyable(target), await copyable(source))
-    return
-  }
 })
 
 test('--delete from an empty place is refused', async () => {
