@@ -7,6 +7,7 @@ import type { WriterStats } from '../segment/writer.ts'
 import { placeName } from '../storage/place.ts'
 import type { CommandContext } from './command.ts'
 import type { Config } from './config.ts'
+import { requestWords } from './requests.ts'
 import { ShipperThread } from './shipper-thread.ts'
 
 /** A stop waits no longer for a bucket; the spool keeps the rest. */
@@ -66,7 +67,8 @@ export class Shipping {
 
   /** Ships what is sealed, for a while; what is left is said. */
   async finish(): Promise<void> {
-    const { segmentsWaiting, bytesWaiting } = await this.#thread.drain(drainWithinMs)
+    const { segmentsWaiting, bytesWaiting, requests } = await this.#thread.drain(drainWithinMs)
+    if (requests !== null) this.#context.output.err(`requests: ${requestWords(requests)}\n`)
     if (segmentsWaiting === 0) return
     this.#context.output.err(
       `${segmentsWaiting} segments (${formatBytes(bytesWaiting)}) wait in ${this.#config.ingestion.spool_dir}; the next start sends them\n`,

@@ -12,6 +12,7 @@ import { removeSpentFences } from '../segment/rescue.ts'
 import { listSealed, shipGrowing, shipSealed, type GrowingFile, type ShipDeps } from '../segment/ship.ts'
 import { activeSegmentKey, rawActive } from '../storage/keys.ts'
 import { listAll, type ObjectInfo } from '../storage/object-store.ts'
+import { requestsOf, type RequestCounts } from '../storage/s3/requests.ts'
 
 /** What the recorder says of itself: all up to `durableN` is durable, the growing file up to its mark. */
 export interface RecorderMark {
@@ -27,6 +28,8 @@ export interface ShipState {
   readonly bytesWaiting: number
   /** Since the oldest waiting segment was sealed; null: none waits. */
   readonly oldestWaitingMs: number | null
+  /** What the bucket was asked so far; null: it could not be opened yet. */
+  readonly requests: RequestCounts | null
 }
 
 export const nothingShipped: ShipState = {
@@ -34,6 +37,7 @@ export const nothingShipped: ShipState = {
   segmentsWaiting: 0,
   bytesWaiting: 0,
   oldestWaitingMs: null,
+  requests: null,
 }
 
 export interface ShipperDeps extends Omit<ShipDeps, 'bucket'> {
@@ -157,6 +161,7 @@ export class Shipper {
     const oldestMs = Math.min(...waiting.map(({ modifiedMs }) => modifiedMs))
     return {
       replicatedN: this.#replicatedN,
+      requests: this.#bucket === undefined ? null : requestsOf(this.#bucket),
       segmentsWaiting: waiting.length,
       bytesWaiting: waiting.reduce((total, { sizeBytes }) => total + sizeBytes, 0),
       oldestWaitingMs: waiting.length === 0 ? null : Math.max(0, this.#deps.clock.nowMs() - oldestMs),

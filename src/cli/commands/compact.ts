@@ -13,6 +13,7 @@ import type { ReceiptCache } from '../../table/receipts.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import type { Config } from '../config.ts'
 import { openVault } from '../open-vault.ts'
+import { tellRequests } from '../requests.ts'
 import { software } from '../version.ts'
 
 /** Segments of an hour are sealed, shipped and converted within this, unless something is wrong. */
@@ -57,6 +58,7 @@ export const command: Command = {
         : round(context, deps, options, new Map()))
     } finally {
       await rm(scratchDir, { recursive: true, force: true })
+      tellRequests(store, context)
     }
   },
 }

@@ -17,11 +17,13 @@ import { SourceFiles } from '../../etl/source-files.ts'
 import { openWorkerScratch } from '../../etl/sweep.ts'
 import { watchEtl } from '../../etl/watch.ts'
 import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
+import { requestsOf } from '../../storage/s3/requests.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import type { EtlConfig } from '../config.ts'
 import { systemRemedy } from '../exit-codes.ts'
 import { software } from '../version.ts'
 import { openVault } from '../open-vault.ts'
+import { tellRequests } from '../requests.ts'
 import { growsByChunks, rescueMeanwhile } from '../rescue.ts'
 
 const venue = 'coinbase'
@@ -72,14 +74,20 @@ export const command: Command = {
         : once(context, deps, options))
     } finally {
       await rm(scratchDir, { recursive: true, force: true })
+      tellRequests(store, context)
     }
   },
+}
+
+/** With what the bucket was asked since the start. */
+function summaryJson(summary: EtlSummary, { store }: JobDeps): string {
+  return `${JSON.stringify({ ...summary, requests: requestsOf(store) })}\n`
 }
 
 async function once(context: CommandContext, deps: JobDeps, options: EtlOptions): Promise<ExitCode> {
   const summary = await runEtlOnce(deps, options, reportTo(context), context.signal)
   clearProgress(context)
-  await context.output.out(context.json ? `${JSON.stringify(summary)}\n` : summaryText(summary))
+  await context.output.out(context.json ? summaryJson(summary, deps) : summaryText(summary))
   // The way out of main knows which signal it was.
   if (summary.isStopped) context.signal.throwIfAborted()
   return exitCodeOf(summary)
@@ -103,7 +111,7 @@ async function watch(
       onRound(summary) {
         clearProgress(context)
         if (summary.segments === 0) return
-        void context.output.out(context.json ? `${JSON.stringify(summary)}\n` : summaryText(summary))
+        void context.output.out(context.json ? summaryJson(summary, deps) : summaryText(summary))
       },
       onRoundFailed(error, retryMs) {
         clearProgress(context)

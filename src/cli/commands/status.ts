@@ -9,10 +9,11 @@ import { readStatus, type DiskStatus, type Status, type WaitingStatus } from '..
 import { toJson } from '../../query/json.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
-import { requestKinds, requestsOf, type RequestCounts } from '../../storage/s3/requests.ts'
+import { requestsOf } from '../../storage/s3/requests.ts'
 import type { Command, ExitCode } from '../command.ts'
 import { recordingFolder, type Config } from '../config.ts'
 import { openForReading } from '../open-reading.ts'
+import { requestWords } from '../requests.ts'
 
 export const command: Command = {
   name: 'status',
@@ -34,7 +35,7 @@ export const command: Command = {
     await context.output.out(
       context.json
         ? toJson({ ...status, gapsToday: gaps, requests }, 2)
-        : statusText(status, gaps) + requestsText(requests),
+        : statusText(status, gaps) + (requests === null ? '' : `requests   ${requestWords(requests)}\n`),
     )
     return 0
 
@@ -59,14 +60,6 @@ async function isFolder(path: string): Promise<boolean> {
     if (systemCode(error) === undefined) throw error
     return false
   }
-}
-
-/** What the bucket was asked by this command. */
-function requestsText(requests: RequestCounts | null): string {
-  if (requests === null) return ''
-  const counts = requestKinds.filter((kind) => requests[kind] > 0).map((kind) => `${kind} ${requests[kind]}`)
-  const retries = requests.retries === 0 ? '' : `, ${requests.retries} of them again`
-  return `requests   ${counts.join(' · ')}${retries}, ${formatBytes(requests.bytesDown)} down\n`
 }
 
 function statusText(status: Status, gaps: GapsToday | null): string {
