@@ -4,7 +4,7 @@
  */
 
 import { constants } from 'node:fs'
-import { link, mkdir, open, stat, unlink, type FileHandle } from 'node:fs/promises'
+import { link, mkdir, open, rename, stat, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { systemCode } from '../core/errors.ts'
 
@@ -24,10 +24,13 @@ export interface Disk {
   /** An existing file, for appending at its end. */
   append(path: string): Promise<DiskFile>
   link(path: string, newPath: string): Promise<void>
+  /** Takes the place of what stands at the new name. */
+  rename(path: string, newPath: string): Promise<void>
   unlink(path: string): Promise<void>
   /** Makes names in a folder survive power loss; `false` where the platform cannot. */
   syncFolder(path: string): Promise<boolean>
-  makeFolder(path: string): Promise<void>
+  /** With those above it. @returns the topmost one made; undefined when all were there */
+  makeFolder(path: string): Promise<string | undefined>
 }
 
 /** What Windows and some network file systems answer to opening or syncing a folder. */
@@ -70,6 +73,7 @@ export const realDisk: Disk = {
     ),
   append: async (path) => new RealFile(await open(path, constants.O_WRONLY | constants.O_APPEND | noFollow)),
   link,
+  rename,
   unlink,
   syncFolder: async (path) => {
     let folder: FileHandle | undefined
@@ -84,9 +88,7 @@ export const realDisk: Disk = {
       await folder?.close()
     }
   },
-  makeFolder: async (path) => {
-    await makeFolders(path)
-  },
+  makeFolder: makeFolders,
 }
 
 /**

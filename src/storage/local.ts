@@ -5,7 +5,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { copyFile, lstat, open, readdir, rename, rm } from 'node:fs/promises'
+import { copyFile, lstat, open, readdir, rm } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { systemCode, VaultError } from '../core/errors.ts'
 import { makeFolders, realDisk, syncNames, writeAll, type Disk } from './disk.ts'
@@ -32,7 +32,7 @@ export async function openLocalStore(baseDir: string, disk: Disk = realDisk): Pr
   const location = resolve(baseDir)
   try {
     const temporaries = join(location, ownFolder, 'tmp')
-    const first = await makeFolders(temporaries)
+    const first = await disk.makeFolder(temporaries)
     if (first !== undefined) await syncNames(disk, temporaries, dirname(first))
     const abilities = await probe(temporaries, disk)
     await removeForgotten(temporaries)
@@ -210,7 +210,7 @@ class LocalStore implements OpenedLocalStore {
     })
     try {
       if ((await statOrNothing(path)) !== undefined) return 'exists'
-      await rename(source, path)
+      await this.#disk.rename(source, path)
       return 'created'
     } finally {
       await handle.close()
@@ -326,7 +326,7 @@ class LocalStore implements OpenedLocalStore {
    * was there already: whoever made it may have died before syncing.
    */
   async #makeFolder(path: string): Promise<void> {
-    const first = await makeFolders(path)
+    const first = await this.#disk.makeFolder(path)
     if (first === undefined && this.#named.has(path)) return
     await this.#refuseLinks(path)
     if (this.#abilities.folderSync) await syncNames(this.#disk, path, this.location)

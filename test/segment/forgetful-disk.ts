@@ -3,13 +3,37 @@
  * that were not synced. Also refuses, shortens or cuts off operations on demand.
  */
 
-import { link, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { link, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { dirname, join, sep } from 'node:path'
 import type { Random } from '../../src/core/clock.ts'
 import { realDisk, type Disk, type DiskFile } from '../../src/storage/disk.ts'
 import { CrashNow, type CrashKind } from '../storage/crashing-store.ts'
 
-export type DiskStep = 'create' | 'write' | 'datasync' | 'truncate' | 'link' | 'unlink' | 'syncFolder'
+export type DiskStep =
+  | 'create'
+  | 'write'
+  | 'datasync'
+  | 'truncate'
+  | 'link'
+  | 'rename'
+  | 'unlink'
+  | 'syncFolder'
+
+/** What power losses took, over all disks that count here: a test that met none has shown nothing. */
+export class Losses {
+  /** Files cut within what was not synced. */
+  torn = 0
+  /** Files whose unsynced end became zeros. */
+  zeroed = 0
+  /** Files of which nothing at all was kept, under a name that was. */
+  emptied = 0
+  /** Names that were not synced and are gone. */
+  names = 0
+  /** Folders of which that is true, with all that was in them. */
+  folders = 0
+  /** Removals and renamings that were not synced and did not happen. */
+  undone = 0
+}
 
 interface Inode {
   path: string
@@ -35,7 +59,10 @@ export class ForgetfulDisk implements Disk {
   readonly #inodes = new Map<string, Inode>()
   readonly #open = new Set<DiskFile>()
   readonly #newNames = new Set<string>()
+  readonly #newFolders = new Set<string>()
   readonly #removed = new Map<string, { readonly grave: string; readonly inode: Inode | undefined }>()
+  /** New name to old one. */
+  readonly #renamed = new Map<string, string>()
 
   /** @param grave a folder on the same file system, outside the vault, for what is removed and not forgotten yet */
   constructor(grave: string, crashAt = Number.POSITIVE_INFINITY, kind: CrashKind = 'lost') {
@@ -62,18 +89,26 @@ export class ForgetfulDisk implements Disk {
   async append(path: string): Promise<DiskFile> {
     if (this.isCrashed) throw new CrashNow()
     const file = await realDisk.append(path)
-    const known = this.#inodes.get(path)
-    const inode = known ?? { path, syncedBytes: (await stat(path)).size, beforeCut: null }
-    this.#inodes.set(path, inode)
-    return this.#file(file, inode)
+    return this.#file(file, await this.#inodeOf(path))
   }
 
   link(path: string, newPath: string): Promise<void> {
     return this.#step('link', newPath, async () => {
       await link(path, newPath)
-      const inode = this.#inodes.get(path)
-      if (inode !== undefined) this.#inodes.set(newPath, inode)
+      this.#inodes.set(newPath, await this.#inodeOf(path))
       this.#newNames.add(newPath)
+    })
+  }
+
+  rename(path: string, newPath: string): Promise<void> {
+    return this.#step('rename', newPath, async () => {
+      const inode = await this.#inodeOf(path)
+      await rename(path, newPath)
+      this.#inodes.delete(path)
+      this.#inodes.set(newPath, inode)
+      inode.path = newPath
+      this.#newNames.delete(path)
+      this.#renamed.set(newPath, path)
     })
   }
 
@@ -89,15 +124,20 @@ export class ForgetfulDisk implements Disk {
 
   syncFolder(path: string): Promise<boolean> {
     return this.#step('syncFolder', path, () => {
-      for (const name of this.#newNames) if (dirname(name) === path) this.#newNames.delete(name)
-      for (const name of this.#removed.keys()) if (dirname(name) === path) this.#removed.delete(name)
+      for (const names of [this.#newNames, this.#newFolders])
+        for (const name of names) if (dirname(name) === path) names.delete(name)
+      for (const names of [this.#removed, this.#renamed])
+        for (const name of names.keys()) if (dirname(name) === path) names.delete(name)
       return Promise.resolve(true)
     })
   }
 
-  async makeFolder(path: string): Promise<void> {
+  async makeFolder(path: string): Promise<string | undefined> {
     if (this.isCrashed) throw new CrashNow()
-    await realDisk.makeFolder(path)
+    const first = await realDisk.makeFolder(path)
+    if (first !== undefined)
+      for (let made = path; made.length >= first.length; made = dirname(made)) this.#newFolders.add(made)
+    return first
   }
 
   /** What the end of a process does. */
@@ -106,25 +146,74 @@ export class ForgetfulDisk implements Disk {
     this.#open.clear()
   }
 
-  /** Power loss: what was synced stays; of the rest any part may be gone, or be zeros. Restores names whose removal was not synced. */
-  async loseParts(random: Random): Promise<void> {
+  /**
+   * Power loss: what was synced stays; of the rest any part may be gone, or be zeros. Restores names whose removal was not synced.
+   *
+   * @param losses counts what was taken
+   */
+  async loseParts(random: Random, losses = new Losses()): Promise<void> {
     await this.closeFiles()
-    for (const [path, { grave }] of this.#removed) {
-      if (random() < 0.5) await link(grave, path).catch(ignoreExisting)
-    }
-    for (const inode of new Set(this.#inodes.values())) await this.#loseBytes(inode, random)
-    for (const path of this.#newNames) if (random() < 0.5) await rm(path, { force: true })
+    for (const [path, { grave }] of this.#removed)
+      if (random() < 0.5) {
+        await link(grave, path).catch(ignoreMissingOrExisting)
+        losses.undone++
+      }
+    for (const [newPath, path] of this.#renamed)
+      if (random() < 0.5) {
+        await rename(newPath, path).catch(ignoreMissingOrExisting)
+        this.#inodes.set(path, this.#inodes.get(newPath)!)
+        this.#inodes.delete(newPath)
+        losses.undone++
+      }
+    for (const inode of new Set(this.#inodes.values())) await this.#loseBytes(inode, random, losses)
+    for (const path of this.#newNames)
+      if (random() < 0.5) {
+        await rm(path, { force: true })
+        losses.names++
+      }
+    for (const path of this.#newFolders)
+      if (random() < 0.5) {
+        await rm(path, { recursive: true, force: true })
+        losses.folders++
+      }
   }
 
-  async #loseBytes(inode: Inode, random: Random): Promise<void> {
-    const path = [...this.#inodes].find(([, one]) => one === inode)?.[0] ?? inode.path
-    const bytes = await readFile(path).catch(() => null)
-    if (bytes === null) return
+  async #loseBytes(inode: Inode, random: Random, losses: Losses): Promise<void> {
+    const found = await this.#contentOf(inode)
+    if (found === null) return
+    const { path, bytes } = found
     if (inode.beforeCut !== null && random() < 0.5) return writeFile(path, inode.beforeCut)
     if (bytes.length <= inode.syncedBytes) return
-    const keep = inode.syncedBytes + Math.floor(random() * (bytes.length - inode.syncedBytes + 1))
-    if (random() < 0.3) return writeFile(path, bytes.fill(0, keep))
+    // Often nothing is kept: a file system may write a name long before any of the bytes.
+    const unsynced = bytes.length - inode.syncedBytes
+    const keep = inode.syncedBytes + (random() < 0.2 ? 0 : Math.floor(random() * (unsynced + 1)))
+    if (random() < 0.3) {
+      losses.zeroed++
+      return writeFile(path, bytes.fill(0, keep))
+    }
+    if (keep === 0) losses.emptied++
+    else losses.torn++
     return truncate(path, keep)
+  }
+
+  /** By whichever of its names is left. */
+  async #contentOf(inode: Inode): Promise<{ readonly path: string; readonly bytes: Buffer } | null> {
+    const names = [...this.#inodes].filter(([, one]) => one === inode).map(([name]) => name)
+    for (const path of [...names, inode.path]) {
+      const bytes = await readFile(path).catch(() => null)
+      if (bytes !== null) return { path, bytes }
+    }
+    return null
+  }
+
+  /** Of files that were there when this disk began: recovery's are durable, those in scratch were written by programs that sync nothing. */
+  async #inodeOf(path: string): Promise<Inode> {
+    const known = this.#inodes.get(path)
+    if (known !== undefined) return known
+    const syncedBytes = path.includes(`${sep}.mdv${sep}`) ? 0 : await sizeOf(path)
+    const inode = { path, syncedBytes, beforeCut: null }
+    this.#inodes.set(path, inode)
+    return inode
   }
 
   #file(file: DiskFile, inode: Inode): DiskFile {
@@ -152,8 +241,7 @@ export class ForgetfulDisk implements Disk {
           inode.syncedBytes = Math.min(inode.syncedBytes, sizeBytes)
         }),
       close: async () => {
-        this.#open.delete(file)
-        await file.close()
+        if (this.#open.delete(file)) await file.close()
       },
     }
   }
@@ -173,6 +261,8 @@ async function sizeOf(path: string): Promise<number> {
   return (await stat(path)).size
 }
 
-function ignoreExisting(error: unknown): void {
-  if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+/** Something stands there again, or its folder is gone. */
+function ignoreMissingOrExisting(error: unknown): void {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code !== 'EEXIST' && code !== 'ENOENT') throw error
 }

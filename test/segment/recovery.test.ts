@@ -6,12 +6,13 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import type { Gap } from '../../src/segment/format.ts'
-import { seededRandom } from '../../src/core/random.ts'
+import { forEachAtOnce } from '../../src/core/at-once.ts'
+import { play, playNames } from '../crash/power-plays.ts'
 import { recordScenarios } from '../crash/record-scenarios.ts'
 import { localStand } from '../crash/stand.ts'
 import { sweep, thin } from '../crash/sweep.ts'
-import { active, assertEndIsSaid, leaveOpen, recordUntilCrash } from './cut-off.ts'
-import { ForgetfulDisk } from './forgetful-disk.ts'
+import { active, assertEndIsSaid, leaveOpen } from './cut-off.ts'
+import { ForgetfulDisk, Losses } from './forgetful-disk.ts'
 import {
   assertWhole,
   frameOfLine,
@@ -75,32 +76,15 @@ test('a file that failed is kept when the one opened in its place holds no line'
   assert.deepEqual(framesOf(await publishedSegments(place)), [1, 2, 3, 4, 5])
 })
 
-test('power lost at any moment, in recording or in recovery, loses nothing durable and lets nothing false in', async (t) => {
-  let torn = 0
-  for (let seed = 1; seed <= 200; seed++) {
-    const random = seededRandom(seed)
-    const place = await makePlace(t)
-    const disk = new ForgetfulDisk(
-      place.grave,
-      10 + Math.floor(random() * 90),
-      random() < 0.5 ? 'landed' : 'lost',
-    )
-    const durable = await recordUntilCrash(place, disk, 45)
-    await disk.loseParts(random)
-    if (random() < 0.5) {
-      const again = new ForgetfulDisk(place.grave, 1 + Math.floor(random() * 30), 'landed')
-      await recover(place, again).catch((error: unknown) => assert.ok(again.isCrashed, String(error)))
-      if (again.isCrashed) await again.loseParts(random)
-    }
-    const recovered = await recover(place)
-    torn += recovered.some((one) => one.cutBytes > 0) ? 1 : 0
-    const segments = await publishedSegments(place)
-    const last = assertWhole(segments)
-    assertEndIsSaid(segments)
-    assert.ok(last >= durable, `SEED=${seed}: durable ${durable}, found ${last}`)
-  }
-  assert.ok(torn > 20, `torn tails were met: ${torn}`)
-})
+for (const name of playNames)
+  test(`power lost at a moment of ${name} loses nothing durable and lets nothing false in; 2,000 seeds: test-full/`, async () => {
+    const seeds = Array.from({ length: 15 }, (_, i) => i + 1)
+    let lost = 0
+    await forEachAtOnce(seeds, 8, async (seed) => {
+      if (await play(name, seed, new Losses())) lost++
+    })
+    assert.ok(lost > 7, `the power went out in ${lost}`)
+  })
 
 test('a segment cut at any byte is recovered to exactly its whole lines', async (t) => {
   const origin = await makePlace(t)
