@@ -1,6 +1,6 @@
 /**
  * What conversion in a bucket asks of it: requests by kind for segments of 100 MB with a hundred products, one by one and in a batch, and for a
- * round with nothing to do; with what AWS takes for them. Counted by the test server, which sees every request.
+ * round with nothing to do, and in compaction; with what AWS takes for them. Counted by the test server, which sees every request.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { systemClock } from '../src/cli/system-clock.ts'
 import { seededRandom } from '../src/core/random.ts'
 import { ClaimBoard } from '../src/etl/claim-board.ts'
+import { runCompaction } from '../src/etl/compact-run.ts'
 import { convertSegments } from '../src/etl/convert.ts'
 import type { JobDeps } from '../src/etl/job-commit.ts'
 import { makeMemory, runEtlOnce, type EtlMemory, type EtlOptions } from '../src/etl/run.ts'
@@ -99,11 +100,44 @@ async function seal(vault: Vault, count: number): Promise<void> {
   }
 }
 
+interface Counted {
+  readonly counts: Map<Kind, number>
+  readonly seconds: number
+  readonly segments: number
+}
+
+/** Merges what was converted, of an hour and a day that are over, and removes what it replaces. */
+async function compactAll(vault: Vault): Promise<Counted> {
+  const { scratchDir, settings } = vault.deps
+  const deps = { ...vault.deps, settings, scratchDir, memoryLimitMb: 1024, threads: 2 }
+  const report = {
+    outcome: () => undefined,
+    failed: (_plan: unknown, error: unknown) => {
+      throw error
+    },
+  }
+  vault.server.counts.clear()
+  const from = performance.now()
+  await runCompaction(deps, { bytesMax: 2e9, graceMs: 0 }, report, new Map(), never)
+  return {
+    counts: countsOf(vault),
+    seconds: (performance.now() - from) / 1000,
+    segments: vault.segments,
+  }
+}
+
+function countsOf({ server }: Vault): Map<Kind, number> {
+  const counts = new Map<Kind, number>()
+  for (const [operation, count] of server.counts) {
+    const kind = kinds[operation]
+    if (kind === undefined) throw new Error(`nobody knows what ${operation} costs`)
+    counts.set(kind, (counts.get(kind) ?? 0) + count)
+  }
+  return counts
+}
+
 /** One round of a watcher. @returns requests by kind, raw megabytes a second */
-async function round(
-  vault: Vault,
-  segmentsMax: number,
-): Promise<{ readonly counts: Map<Kind, number>; readonly seconds: number; readonly segments: number }> {
+async function round(vault: Vault, segmentsMax: number): Promise<Counted> {
   const options: EtlOptions = {
     deleteRaw: true,
     archive: false,
@@ -123,16 +157,10 @@ async function round(
     onProgress: () => undefined,
   }
   const { segments } = await runEtlOnce(vault.deps, options, report, never, vault.memory)
-  const counts = new Map<Kind, number>()
-  for (const [operation, count] of vault.server.counts) {
-    const kind = kinds[operation]
-    if (kind === undefined) throw new Error(`nobody knows what ${operation} costs`)
-    counts.set(kind, (counts.get(kind) ?? 0) + count)
-  }
-  return { counts, seconds: (performance.now() - from) / 1000, segments }
+  return { counts: countsOf(vault), seconds: (performance.now() - from) / 1000, segments }
 }
 
-function row(name: string, { counts, seconds, segments }: Awaited<ReturnType<typeof round>>): string[] {
+function row(name: string, { counts, seconds, segments }: Counted): string[] {
   const per = Math.max(1, segments)
   const cell = (kind: Kind): string => ((counts.get(kind) ?? 0) / per).toFixed(segments > 1 ? 1 : 0)
   const dollars = [...counts].reduce((sum, [kind, count]) => sum + price[kind] * count, 0) / per
@@ -150,7 +178,9 @@ async function benchRequests(): Promise<void> {
     rows.push(row('a segment alone', await round(vault, 1)))
     await seal(vault, batchSegments)
     rows.push(row(`a segment in a batch of ${batchSegments}`, await round(vault, batchSegments)))
-    rows.push(row('round with nothing to do', await round(vault, 1)))
+    await seal(vault, batchSegments)
+    await round(vault, batchSegments)
+    rows.push(row(`compaction, a segment of ${vault.segments} in 3 jobs`, await compactAll(vault)))
     process.stdout.write(`${machine()}, ${segmentBytes / 1e6} MB a segment, ${products} products\n`)
     printTable(['requests', ...Object.keys(price), '$ of 1000', 'MB/s'], rows)
     const peakMb = process.resourceUsage().maxRSS / 1024

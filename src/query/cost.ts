@@ -44,10 +44,11 @@ export const chunkEverySeconds = 5
 const daySeconds = 86_400
 const monthDays = 30
 
-/** Requests of one job beside its parts and its source's bytes; counted by bench/requests.ts. */
-const jobRequests = { PUT: 4, LIST: 2, GET: 4 } as const
+/** Requests of one job, and of each of its segments, beside parts and the ranges of raw bytes; counted by bench/requests.ts. */
+const jobRequests = { PUT: 2, LIST: 2, GET: 4 } as const
+const segmentRequests = { PUT: 2, GET: 4 } as const
 /** Listings of a round that finds nothing to do. */
-const roundLists = 3
+const roundLists = 2
 
 /** @param storedBytes what lies in the bucket now */
 export function monthlyCost(rates: DailyRates, storedBytes: number, settings: CostSettings): CostLine[] {
@@ -79,9 +80,19 @@ export function monthlyCost(rates: DailyRates, storedBytes: number, settings: Co
   const converting = isProcessedInBucket
     ? [
         requests('looking for work', 'LIST', (daySeconds / pollSeconds) * roundLists, settings),
-        requests('claims, bindings, receipts', 'PUT', rates.jobs * jobRequests.PUT, settings),
+        requests(
+          'claims, bindings, receipts',
+          'PUT',
+          rates.jobs * jobRequests.PUT + rates.segments * segmentRequests.PUT,
+          settings,
+        ),
         requests('listings of jobs', 'LIST', rates.jobs * jobRequests.LIST, settings),
-        requests('reading claims, bindings, receipts', 'GET', rates.jobs * jobRequests.GET, settings),
+        requests(
+          'reading claims, bindings, receipts',
+          'GET',
+          rates.jobs * jobRequests.GET + rates.segments * segmentRequests.GET,
+          settings,
+        ),
         requests('Parquet parts', 'PUT', rates.parts, settings),
       ]
     : []
