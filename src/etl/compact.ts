@@ -160,7 +160,7 @@ async function mergeAndCommit(
       parts.push(merged.part)
     }
   } finally {
-    engine.close()
+    await engine.close()
     await rm(dir, { recursive: true, force: true })
   }
   claim.assertCurrent()

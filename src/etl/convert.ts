@@ -58,7 +58,7 @@ export async function convertSegments(
     return await conversion.run()
   } finally {
     conversion.close()
-    engine.close()
+    await engine.close()
   }
 }
 

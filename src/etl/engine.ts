@@ -3,6 +3,7 @@
 import type { DuckDBConnection, DuckDBInstance, DuckDBValue } from '@duckdb/node-api'
 import { join } from 'node:path'
 import { assert } from '../core/assert.ts'
+import { forEachAtOnce } from '../core/at-once.ts'
 import { duckdb } from '../storage/duckdb.ts'
 
 export interface EngineOptions {
@@ -23,6 +24,8 @@ export class Engine {
   readonly #threads: number
   readonly #connections: readonly DuckDBConnection[]
   readonly #idle: DuckDBConnection[]
+  readonly #underWay = new Set<Promise<unknown>>()
+  #isClosing = false
 
   private constructor(instance: DuckDBInstance, threads: number, connections: readonly DuckDBConnection[]) {
     this.#instance = instance
@@ -64,37 +67,37 @@ export class Engine {
   }
 
   async #onIdle<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+    assert(!this.#isClosing, 'nothing is begun on an engine that closes')
     const connection = this.#idle.pop()
     assert(connection !== undefined, 'no more statements at once than connections')
+    const working = work(connection)
+    this.#underWay.add(working)
     try {
-      return await work(connection)
+      return await working
     } finally {
+      this.#underWay.delete(working)
       this.#idle.push(connection)
     }
   }
 
   /**
    * Carries out one task after another on every connection, all connections at once. Each runs on its own thread only: sharing small
-   * ones over more takes a sixth more processor time.
+   * ones over more takes a sixth more processor time. After a failure none is begun, and those under way are waited for.
    */
   async inParallel<T>(
     items: readonly T[],
     task: (run: (sql: string) => Promise<void>, item: T) => Promise<void>,
   ): Promise<void> {
     await this.run('SET threads = 1')
-    const queue = items.values()
-    await Promise.all(
-      this.#connections.map(async (connection) => {
-        const run = async (sql: string): Promise<void> => {
-          await connection.run(sql)
-        }
-        for (const item of queue) await task(run, item)
-      }),
-    )
+    await forEachAtOnce(items, this.connections, (item) => task((sql) => this.run(sql), item))
     await this.run(`SET threads = ${this.#threads}`)
   }
 
-  close(): void {
+  /** What still runs, after a failure elsewhere, is broken off and waited for: the engine's memory may not go while it is used. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    for (const connection of this.#connections) connection.interrupt()
+    await Promise.allSettled(this.#underWay)
     for (const connection of this.#connections) connection.closeSync()
     this.#instance.closeSync()
   }
