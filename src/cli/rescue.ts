@@ -20,6 +20,10 @@ import { software } from './version.ts'
 
 const lookEveryMs = 60_000
 
+/** Of a segment whose recorder is gone, by every command that recovers. */
+export const leftToNewer =
+  'written by a newer version of mdv and left as it is: let that version recover it, or upgrade this one'
+
 /** Whether segments grow in this store by chunks, so that any process can end them. */
 export function growsByChunks(store: ObjectStore): boolean {
   return store.fileOf(`${rawActive(coinbase.name)}x`) === undefined

@@ -9,7 +9,6 @@
 
 import { createHash } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
-import { VaultError } from '../core/errors.ts'
 import {
   activeSegmentKey,
   parseSegmentLabel,
@@ -46,6 +45,8 @@ export interface RecoveredSegment {
   /** Bytes copied to raw/rejected and cut. */
   readonly cutBytes: number
   readonly badLines: number
+  /** Of a format that only a newer version can read: it was left as it is. */
+  readonly isNewer: boolean
 }
 
 /** A segment that exists somewhere, by identity. */
@@ -163,7 +164,10 @@ async function recoverFile(
     lines: survey.lines,
     lastN: survey.lastN,
     badLines: survey.badLines,
+    isNewer: survey.isNewer,
   }
+  // Nothing of it is lost to whoever wrote it, and recording does not wait for that.
+  if (survey.isNewer) return { ...summary, publishedAs: null, cutBytes: 0 }
   if (survey.header === null)
     return { ...summary, publishedAs: null, cutBytes: await putAside(deps, venue, label, file, 0, signal) }
   const replaced = replacedBy(file.key, survey.header, known)
@@ -186,6 +190,7 @@ async function recoverFile(
 /** What a file holds: read once, decided on afterwards. */
 export interface Survey {
   readonly header: SegmentHeader | null
+  readonly isNewer: boolean
   readonly isSealed: boolean
   /** Where the file is to end before events and seal are added. */
   readonly keepUntil: number
@@ -249,10 +254,10 @@ async function surveyFile(
   })
   for await (const chunk of deps.store.read(file.key, 0, file.sizeBytes, signal)) scanner.push(chunk)
   const result: ScanResult = scanner.end()
-  refuseNewer(file.key, result)
   const keepUntil = kept.lines === 0 ? result.goodUntil : kept.until
   return {
     header: result.header,
+    isNewer: result.headerProblem?.includes('newer version') === true,
     isSealed: result.seal !== null && result.sealProblem === null,
     keepUntil,
     keepHash: await hashOf(deps, file.key, keepUntil, signal),
@@ -266,13 +271,6 @@ async function surveyFile(
     ...history.summary(),
     cutBefore: cutBefore ?? null,
   }
-}
-
-function refuseNewer(key: string, result: ScanResult): void {
-  if (result.headerProblem?.includes('newer version') !== true) return
-  throw new VaultError('invalid', `${key}: ${result.headerProblem}`, {
-    remedy: 'recover it with that version, or upgrade this one',
-  })
 }
 
 function nextOf(header: SegmentHeader, known: ReadonlyMap<string, Known>): number | null {

@@ -23,6 +23,7 @@ import { sequenceNumbers } from '../../venue/sequence.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { recordingFolder, type CoinbaseConfig, type Config } from '../config.ts'
 import { software } from '../version.ts'
+import { leftToNewer } from '../rescue.ts'
 import { startShipping, type Shipping } from '../shipping.ts'
 import { writeInThread } from '../writer-thread.ts'
 
@@ -137,6 +138,10 @@ async function renewUntil(
 async function recover(store: LocalObjectStore, context: CommandContext): Promise<void> {
   const deps = { store, disk: realDisk, clock: context.clock, sequenceOf: sequenceNumbers(coinbase) }
   for (const one of await recoverActive(deps, coinbase.name, context.signal)) {
+    if (one.isNewer) {
+      context.output.err(`${one.label}: ${leftToNewer}; recording goes on beside it\n`)
+      continue
+    }
     const cut = one.cutBytes === 0 ? '' : `, ${formatBytes(one.cutBytes)} of a torn end put aside`
     context.output.err(`recovered ${one.publishedAs ?? one.label}: ${one.lines} lines${cut}\n`)
   }

@@ -17,6 +17,7 @@ import { sequenceNumbers } from '../../venue/sequence.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { recordingFolder, type Config, type StorageConfig } from '../config.ts'
 import { openVault } from '../open-vault.ts'
+import { leftToNewer } from '../rescue.ts'
 import { openForReading } from '../open-reading.ts'
 
 const venue = coinbase.name
@@ -148,9 +149,10 @@ async function recover(context: CommandContext, config: Config): Promise<ExitCod
   const options = { isPatient: context.options['wait'] === true, sequenceOf: sequenceNumbers(coinbase) }
   const recovered = await recoverDead(store, context.clock, coinbase.name, options, context.signal)
   await context.output.out(context.json ? toJson(recovered, 2) : recovered.map(recoveredText).join(''))
-  if (!context.json) context.output.err(`${recovered.length} segments recovered\n`)
+  if (!context.json)
+    context.output.err(`${recovered.filter(({ isNewer }) => !isNewer).length} segments recovered\n`)
   if (config.storage.raw.backend === 's3') await recoverInBucket(context, config)
-  return 0
+  return recovered.some(({ isNewer }) => isNewer) ? 7 : 0
 }
 
 /** What recorders of other machines left there. */
@@ -164,7 +166,8 @@ async function recoverInBucket(context: CommandContext, config: Config): Promise
 }
 
 function recoveredText(segment: RecoveredSegment): string {
-  const { label, publishedAs, lines, cutBytes, badLines } = segment
+  const { label, publishedAs, lines, cutBytes, badLines, isNewer } = segment
+  if (isNewer) return `${label}: ${leftToNewer}\n`
   const what =
     publishedAs === null ? 'held nothing that is not elsewhere' : `${lines} lines, sealed as ${publishedAs}`
   const cut = cutBytes === 0 ? '' : `, ${cutBytes} bytes of a torn end in raw/rejected`

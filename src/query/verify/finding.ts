@@ -27,6 +27,7 @@ export type FindingKind =
   | 'rejects_damaged'
   | 'segment_missing'
   | 'segment_damaged'
+  | 'segment_newer'
   | 'segment_chain'
   | 'segment_foreign'
   | 'rebuild_differs'

@@ -98,8 +98,10 @@ function checkScan(
         : error('segment_damaged', key, message, remedy),
     )
   }
-  if (scan.headerProblem !== null)
-    say(scan.headerProblem, scan.headerProblem.includes('newer version') ? useNewest : keepBoth)
+  // What the rest of it means, this version cannot say.
+  if (scan.headerProblem?.includes('newer version') === true)
+    return { findings: [error('segment_newer', key, scan.headerProblem, useNewest)], facts: null }
+  if (scan.headerProblem !== null) say(scan.headerProblem)
   if (scan.badLines > 0) say(`${scan.badLines} bad lines (${problems.join('; ')})`)
   if (scan.header !== null && scan.seal === null) say('it has no seal: its end is missing')
   if (scan.sealProblem !== null) say(scan.sealProblem)
