@@ -20,9 +20,11 @@ export class MdvProcess {
   #waiting: Waiting[] = []
   readonly #exited: Promise<unknown>
 
-  constructor(args: readonly string[]) {
-    const env = { ...process.env, NO_COLOR: '1' }
-    this.child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
+  /** @param under a program that runs it, with its own arguments */
+  constructor(args: readonly string[], under: readonly string[] = [], more: NodeJS.ProcessEnv = {}) {
+    const env = { ...process.env, NO_COLOR: '1', ...more }
+    const [program, ...rest] = [...under, process.execPath, main, ...args]
+    this.child = spawn(program!, rest, { stdio: ['ignore', 'pipe', 'pipe'], env })
     this.#exited = once(this.child, 'exit')
     createInterface({ input: this.child.stdout! }).on('line', (line) => this.#take(line, this.lines))
     createInterface({ input: this.child.stderr! }).on('line', (line) => this.#take(line, this.errors))
