@@ -7,6 +7,8 @@ import {
   isSeq,
   LineCounter,
   parseDocument,
+  visit,
+  type Alias,
   type Document,
   type Pair,
   type YAMLMap,
@@ -60,9 +62,24 @@ export function parseConfig(name: string, text: string): ConfigFile {
     const problems = faults.map((fault) => `${place(fault.pos[0])} ${syntaxWords(fault, text)}`)
     return { values: new Map(), problems }
   }
+  const loose = looseAliases(document).map(
+    ({ source, range }) => `${place(range?.[0] ?? 0)} *${source}: nothing is named &${source} before it`,
+  )
+  if (loose.length > 0) return { values: new Map(), problems: loose }
   const reader = new FileReader(document, place)
   reader.readRoot()
   return reader
+}
+
+/** An alias of nothing would mean the default, without a word. */
+function looseAliases(document: Document): Alias[] {
+  const found: Alias[] = []
+  visit(document, {
+    Alias: (_key, alias) => {
+      if (alias.resolve(document) === undefined) found.push(alias)
+    },
+  })
+  return found
 }
 
 function syntaxWords(fault: { code: string; message: string; pos: [number, number] }, text: string): string {
@@ -127,8 +144,15 @@ class FileReader implements ConfigFile {
   }
 }
 
+/** A scalar, or a list of them. Nothing is deeper: aliases of lists in lists would grow without bound. */
 function plainOf(node: unknown, document: Document): unknown {
-  return isScalar(node) || isSeq(node) || isMap(node) ? node.toJS(document) : node
+  return isSeq(node) ? node.items.map((item) => shallow(item, document)) : shallow(node, document)
+}
+
+function shallow(node: unknown, document: Document): unknown {
+  const target = isAlias(node) ? node.resolve(document) : node
+  if (isScalar(target)) return target.value
+  return isSeq(target) ? [] : {}
 }
 
 function offsetOf(node: unknown): number {

@@ -3,6 +3,7 @@
  * next number: either the owner's bytes stand there, or a fence, behind which the segment is the rescuer's to end.
  */
 
+import { VaultError } from '../core/errors.ts'
 import { chunkKey, parseChunkKey } from '../storage/keys.ts'
 import { listAll, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
 
@@ -30,10 +31,13 @@ function fenceBody(by: string, sizeBytes: number): Buffer {
 }
 
 /** @returns undefined: these are bytes of a segment */
-function parseFence(body: Buffer): number | undefined {
+function parseFence(key: string, body: Buffer): number | undefined {
   if (body.toString('latin1', 0, fenceStart.length) !== fenceStart) return undefined
-  const { fence } = JSON.parse(body.toString('utf8')) as { fence: { size_bytes: unknown } }
-  return typeof fence.size_bytes === 'number' ? fence.size_bytes : undefined
+  const sizeBytes = /"size_bytes":(\d{1,15})\}\}\s*$/.exec(body.toString('latin1'))?.[1]
+  if (sizeBytes !== undefined) return Number(sizeBytes)
+  throw new VaultError('corrupt', `${key}: a fence that does not say how far it goes`, {
+    remedy: 'restore it from a backup; until then the segment before it stays as it is',
+  })
 }
 
 export async function readChunkFolder(
@@ -46,7 +50,7 @@ export async function readChunkFolder(
     .sort((a, b) => numberOf(a) - numberOf(b))
   const last = objects.at(-1)
   const body = last === undefined || last.sizeBytes > fenceBytesMax ? undefined : await store.get(last.key)
-  const fencedBytes = body === undefined ? undefined : parseFence(body)
+  const fencedBytes = body === undefined ? undefined : parseFence(last!.key, body)
   const chunks = fencedBytes === undefined ? objects : objects.slice(0, -1)
   const chunkBytes = chunks.reduce((total, { sizeBytes }) => total + sizeBytes, 0)
   const sizeBytes = fencedBytes ?? chunkBytes

@@ -85,6 +85,7 @@ const mistakes: readonly (readonly [yaml: string, ...lines: string[]])[] = [
     'etl:\n  compression: zstdd\n',
     'c.yaml:2:16 etl.compression: "zstdd" is not one of zstd, snappy, none (did you mean "zstd"?)',
   ],
+  ['storage:\n  base_dir: *folder\n', 'c.yaml:2:13 *folder: nothing is named &folder before it'],
   ['cost: cheap\n', 'c.yaml:1:7 cost: expected keys below it: storage_gb_month, put_per_1000, get_per_1000'],
   ['- coinbase\n', 'c.yaml:1:1 expected the sections coinbase, ingestion, etl, storage, cost'],
   [
