@@ -57,10 +57,15 @@ export class MdvProcess {
     return this.next(pattern, lines)
   }
 
-  /** The next line of stdout to come that matches. */
+  /** The next line of stdout to come that matches; rejects when there was none for five minutes. */
   next(pattern: RegExp, lines: readonly string[] = this.lines): Promise<RegExpExecArray> {
     return Promise.race([
-      new Promise<RegExpExecArray>((resolve) => this.#waiting.push({ lines, pattern, resolve })),
+      new Promise<RegExpExecArray>((resolve, reject) => {
+        this.#waiting.push({ lines, pattern, resolve })
+        setTimeout(() => {
+          reject(new Error(`${pattern} was not said in five minutes: ${this.errors.slice(-5).join(' | ')}`))
+        }, 300_000).unref()
+      }),
       this.#exited.then(() => {
         throw new Error(`the process ended before it said ${pattern}: ${this.errors.slice(-5).join(' | ')}`)
       }),

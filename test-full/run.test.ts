@@ -32,7 +32,7 @@ test('a killed recorder is started again, its segment recovered, and the orderly
   try {
     await run.line(isRecording)
     process.kill(await recorderPid(vault), 'SIGKILL')
-    await run.errorLine(/^run {4}\| ingest ended \(SIGKILL\); again in/)
+    await run.errorLine(/^run +\| ingest ended \(SIGKILL\); again in/)
     await run.next(isRecording)
     assert.equal(await run.end('SIGINT'), 0, run.errors.slice(-10).join('\n'))
     assert.ok(run.lines.every((line) => 'process' in (JSON.parse(line) as object)))
