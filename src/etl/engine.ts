@@ -2,6 +2,7 @@
 
 import type { DuckDBConnection, DuckDBInstance, DuckDBValue } from '@duckdb/node-api'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { assert } from '../core/assert.ts'
 import { forEachAtOnce } from '../core/at-once.ts'
 import { duckdb } from '../storage/duckdb.ts'
@@ -96,8 +97,11 @@ export class Engine {
   /** What still runs, after a failure elsewhere, is broken off and waited for: the engine's memory may not go while it is used. */
   async close(): Promise<void> {
     this.#isClosing = true
-    for (const connection of this.#connections) connection.interrupt()
-    await Promise.allSettled(this.#underWay)
+    // DuckDB forgets an interrupt that comes before its statement has begun: said again until none runs.
+    while (this.#underWay.size > 0) {
+      for (const connection of this.#connections) connection.interrupt()
+      await setImmediate()
+    }
     for (const connection of this.#connections) connection.closeSync()
     this.#instance.closeSync()
   }
