@@ -4,6 +4,7 @@ import type { ObjectStore } from '../storage/object-store.ts'
 import { listAll } from '../storage/object-store.ts'
 import { processed } from '../storage/keys.ts'
 import { VaultError } from '../core/errors.ts'
+import { StrictFields } from './receipt-fields.ts'
 
 /** A file of lines that became segments. The file itself was only read. */
 export interface AdoptedFile {
@@ -44,6 +45,12 @@ export interface AdoptedFolder {
   readonly adopted_ms: number
 }
 
+/** Relative, with slashes, never up and out. */
+const insidePath = /^(?!\/)(?!(?:.*\/)?\.\.(?:\/|$))[^\0]+$/s
+
+/** Of an adopted folder. */
+export const adoptedName = /^[a-z0-9_]{1,100}$/
+
 export const adoptedPrefix = (venue: string): string => `${processed(venue)}_adopted/`
 
 export const adoptedFileKey = (venue: string, sha256: string): string =>
@@ -59,7 +66,7 @@ export async function readAdoptedFile(
 ): Promise<AdoptedFile | undefined> {
   const key = adoptedFileKey(venue, sha256)
   const body = await store.get(key)
-  return body === undefined ? undefined : (parse(key, body, 'segments') as AdoptedFile)
+  return body === undefined ? undefined : parseFile(key, body)
 }
 
 /** Every adopted file's note. */
@@ -87,20 +94,57 @@ export async function readAdoptedFolders(
   for (const object of await listAll(store, `${adoptedPrefix(venue)}parquet_`, signal)) {
     const body = await store.get(object.key)
     if (body === undefined) continue
-    const folder = parse(object.key, body, 'parquet') as AdoptedFolder
+    const folder = parseFolder(object.key, body)
     if (folder.generation > (newest.get(folder.name)?.generation ?? 0)) newest.set(folder.name, folder)
   }
   return [...newest.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-function parse(key: string, body: Buffer, kind: 'segments' | 'parquet'): unknown {
-  const value: unknown = JSON.parse(body.toString('utf8'))
-  if (typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind) return value
-  throw new VaultError(
-    'corrupt',
-    `${key} does not describe an adopted ${kind === 'parquet' ? 'folder' : 'file'}`,
-    {
-      remedy: 'restore it from a backup',
-    },
-  )
+function parseFile(key: string, body: Buffer): AdoptedFile {
+  const fields = StrictFields.parse(key, body)
+  fields.format(1)
+  return {
+    format: 1,
+    kind: fields.oneOf('kind', ['segments']),
+    path: fields.text('path'),
+    sha256: fields.sha256('sha256'),
+    size_bytes: fields.count('size_bytes'),
+    mapping: fields.text('mapping'),
+    recorder: fields.matching('recorder', /^[a-z2-7]{10}$/, 'a recorder'),
+    segments: fields.list('segments', (segment) => ({
+      first_n: segment.count('first_n'),
+      lines: segment.count('lines'),
+      file_sha256: segment.sha256('file_sha256'),
+    })),
+    frames: fields.count('frames'),
+    rejected: fields.count('rejected'),
+    rejects_key: fields.textOrNull('rejects_key'),
+    software: fields.text('software'),
+    adopted_ms: fields.count('adopted_ms'),
+  }
+}
+
+/** Its name becomes the name of a view: nothing but a word may stand there. */
+function parseFolder(key: string, body: Buffer): AdoptedFolder {
+  const fields = StrictFields.parse(key, body)
+  fields.format(1)
+  const folder: AdoptedFolder = {
+    format: 1,
+    kind: fields.oneOf('kind', ['parquet']),
+    name: fields.matching('name', adoptedName, 'a name'),
+    generation: fields.count('generation'),
+    path: fields.text('path'),
+    files: fields.list('files', (file) => ({
+      path: file.matching('path', insidePath, 'a path inside the folder'),
+      size_bytes: file.count('size_bytes'),
+    })),
+    rows: fields.count('rows'),
+    columns: fields.list('columns', (column) => ({ name: column.text('name'), type: column.text('type') })),
+    software: fields.text('software'),
+    adopted_ms: fields.count('adopted_ms'),
+  }
+  if (key.endsWith(`/parquet_${folder.name}.g${folder.generation}.json`)) return folder
+  throw new VaultError('corrupt', `${key}: describes ${folder.name}, generation ${folder.generation}`, {
+    remedy: 'give it its own name again, or restore it from a backup',
+  })
 }

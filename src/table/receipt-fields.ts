@@ -112,9 +112,15 @@ export class StrictFields {
 
   #refuse(name: string, wanted: string): never {
     const value = this.#fields[name]
-    const shown = value === undefined ? 'nothing' : (JSON.stringify(value)?.slice(0, 60) ?? 'nothing')
+    const shown = value === undefined ? 'nothing' : shortText(value)
     throw corrupt(this.#where, `"${name}" is ${shown}, not ${wanted}`)
   }
+}
+
+/** Not the inside of lists and objects: it may be of any depth and size. */
+function shortText(value: unknown): string {
+  if (Array.isArray(value)) return `a list of ${value.length}`
+  return typeof value === 'object' && value !== null ? 'an object' : JSON.stringify(value).slice(0, 60)
 }
 
 function corrupt(where: string, what: string, cause?: unknown): VaultError {

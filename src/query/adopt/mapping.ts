@@ -78,8 +78,12 @@ function offsetNs(zone: string): bigint {
   return BigInt(zone.startsWith('-') ? -minutes : minutes) * 60_000_000_000n
 }
 
+const wholeDigitsMax = 20
+
 function scaled(text: string, unit: TimeUnit): bigint | undefined {
   const [whole = '', fraction = ''] = text.split('.')
+  // No 64-bit time has as many digits, and a number of a million of them takes long to read.
+  if (whole.length > wholeDigitsMax) return undefined
   const digits = digitsOf(unit === 'auto' ? unitOf(Math.abs(Number(whole))) : unit)
   const ns = BigInt(whole + fraction.slice(0, digits).padEnd(digits, '0'))
   return ns >= -(2n ** 63n) && ns < 2n ** 63n ? ns : undefined

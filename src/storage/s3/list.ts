@@ -34,19 +34,20 @@ async function* pages(
   fullPrefix: string,
   signal: AbortSignal,
 ): AsyncGenerator<ObjectInfo[]> {
+  const where = `s3://${connection.bucket}/${fullPrefix}`
   let token: string | undefined
   let lastKey: Buffer | undefined
   do {
     const answer = await page(connection, fullPrefix, token, signal)
-    const infos = infosOf(answer, connection)
+    const infos = infosOf(answer, connection.keyPrefix, where)
     const [first, last] = [infos.at(0), infos.at(-1)]
     if (first !== undefined && lastKey !== undefined && Buffer.compare(Buffer.from(first.key), lastKey) <= 0)
-      throw untrusted(connection, fullPrefix, 'repeats a page')
+      throw untrusted(where, 'repeats a page')
     if (last !== undefined) lastKey = Buffer.from(last.key)
     yield infos
     const next = answer.NextContinuationToken
     if (answer.IsTruncated === true && (next === undefined || next === token))
-      throw untrusted(connection, fullPrefix, 'says there is more and not where')
+      throw untrusted(where, 'says there is more and not where')
     token = answer.IsTruncated === true ? next : undefined
   } while (token !== undefined)
 }
@@ -73,23 +74,40 @@ function page(
   )
 }
 
-function infosOf(answer: ListObjectsV2CommandOutput, connection: S3Connection): ObjectInfo[] {
-  const decode = answer.EncodingType === 'url' ? urlDecoded : (key: string) => key
-  return (answer.Contents ?? []).map((object) => ({
-    key: decode(object.Key!).slice(connection.keyPrefix.length),
-    sizeBytes: object.Size ?? 0,
-    modifiedMs: object.LastModified?.getTime() ?? 0,
-  }))
+/**
+ * Objects of one page. Keys are as hostile as the bucket: what cannot be a key of ours is refused where it is opened.
+ *
+ * @throws {VaultError} `unavailable` for an object without a key, or one whose encoding is broken
+ */
+export function infosOf(
+  answer: Pick<ListObjectsV2CommandOutput, 'Contents' | 'EncodingType'>,
+  keyPrefix: string,
+  where: string,
+): ObjectInfo[] {
+  return (answer.Contents ?? []).map((object) => {
+    if (object.Key === undefined) throw untrusted(where, 'has an object without a key')
+    const key = answer.EncodingType === 'url' ? urlDecoded(where, object.Key) : object.Key
+    return {
+      key: key.slice(keyPrefix.length),
+      sizeBytes: object.Size ?? 0,
+      modifiedMs: object.LastModified?.getTime() ?? 0,
+    }
+  })
 }
 
-export function urlDecoded(key: string): string {
-  return decodeURIComponent(key.replaceAll('+', '%20'))
+/** @throws {VaultError} `unavailable` for what is no valid encoding of UTF-8 */
+export function urlDecoded(where: string, key: string): string {
+  try {
+    return decodeURIComponent(key.replaceAll('+', '%20'))
+  } catch (error) {
+    if (error instanceof URIError)
+      throw untrusted(where, `has a key with broken encoding: ${JSON.stringify(key)}`)
+    throw error
+  }
 }
 
-function untrusted(connection: S3Connection, fullPrefix: string, what: string): VaultError {
-  return new VaultError(
-    'unavailable',
-    `s3://${connection.bucket}/${fullPrefix}: the server's listing ${what}`,
-    { remedy: 'try again; if it stays so, the server cannot be used' },
-  )
+function untrusted(where: string, what: string): VaultError {
+  return new VaultError('unavailable', `${where}: the server's listing ${what}`, {
+    remedy: 'try again; if it stays so, the server cannot be used',
+  })
 }

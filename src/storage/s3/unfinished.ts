@@ -29,7 +29,8 @@ export async function unfinishedUploads(
   const found: UnfinishedUpload[] = []
   for (let marker: Marker | undefined = {}; marker !== undefined;) {
     const answer = await page(connection, fullPrefix, marker, signal)
-    const decode = answer.EncodingType === 'url' ? urlDecoded : (key: string) => key
+    const where = `s3://${connection.bucket}/${fullPrefix}`
+    const decode = (key: string): string => (answer.EncodingType === 'url' ? urlDecoded(where, key) : key)
     for (const upload of answer.Uploads ?? []) {
       const startedMs = upload.Initiated?.getTime() ?? 0
       if (startedMs < startedBeforeMs)
