@@ -16,6 +16,7 @@ const readsAtOnce = 16
  * The receipts that count: the highest generation of each job that no merge holds, jobs ascending by name. What merges hold is not read.
  *
  * @param cache filled with what is read; superseded receipts leave it
+ * @param onDamaged told of each that cannot be read, and is then left out; unless given, the first one is thrown
  * @throws {VaultError} `corrupt` naming object and field, `invalid` for a receipt of a newer version
  */
 export async function readReceipts(
@@ -23,6 +24,7 @@ export async function readReceipts(
   venue: string,
   signal: AbortSignal,
   cache: ReceiptCache = new Map(),
+  onDamaged: (damaged: VaultError) => void = refuse,
 ): Promise<Receipt[]> {
   const current = await currentKeys(store, venue, signal)
   for (const key of cache.keys()) if (!current.has(key)) cache.delete(key)
@@ -31,9 +33,10 @@ export async function readReceipts(
     const missing = wanted.filter((key) => !cache.has(key))
     await forEachAtOnce(missing, readsAtOnce, async (key) => {
       signal.throwIfAborted()
-      cache.set(key, await readReceipt(store, key))
+      const receipt = await readReceipt(store, key, onDamaged)
+      if (receipt !== null) cache.set(key, receipt)
     })
-    return wanted.map((key) => cache.get(key)!)
+    return wanted.flatMap((key) => cache.get(key) ?? [])
   }
   const merges = await read(keys.filter((key) => isMerge(parseReceiptKey(key)!.job)))
   const merged = new Set(merges.flatMap(({ supersedes = [] }) => supersedes.map(({ job }) => job)))
@@ -172,12 +175,25 @@ function parsePart(fields: StrictFields): ReceiptPart {
   }
 }
 
-async function readReceipt(store: ObjectStore, key: string): Promise<Receipt> {
-  const body = await store.get(key)
-  if (body !== undefined) return parseReceipt(key, body)
-  throw new VaultError('corrupt', `${key}: listed, and gone when it was read; receipts are never removed`, {
-    remedy: 'restore it from a backup',
-  })
+function refuse(damaged: VaultError): never {
+  throw damaged
+}
+
+async function readReceipt(
+  store: ObjectStore,
+  key: string,
+  onDamaged: (damaged: VaultError) => void,
+): Promise<Receipt | null> {
+  try {
+    const body = await store.get(key)
+    if (body !== undefined) return parseReceipt(key, body)
+    const words = `${key}: listed, and gone when it was read; receipts are never removed`
+    throw new VaultError('corrupt', words, { remedy: 'restore it from a backup' })
+  } catch (error) {
+    if (!(error instanceof VaultError) || error.kind === 'unavailable') throw error
+    onDamaged(error)
+    return null
+  }
 }
 
 /** Keys of the receipts that count, ascending by job. Other files among them are not ours to judge. */

@@ -24,6 +24,8 @@ import { localStand } from '../crash/stand.ts'
 import { sweep, thin } from '../crash/sweep.ts'
 import { SmallVault } from '../query/small-vault.ts'
 import { never, settings } from './job-bench.ts'
+import { coinbase } from '../../src/venue/coinbase.ts'
+import { sequenceNumbers } from '../../src/venue/sequence.ts'
 
 const hourMs = 3_600_000
 
@@ -38,6 +40,7 @@ async function findings(store: LocalObjectStore): Promise<string[]> {
   const verifyOptions = {
     since: null,
     rebuild: null,
+    sequenceOf: sequenceNumbers(coinbase),
     memoryLimitMb: 512,
     onFinding: async (finding: { kind: string; where: string }) =>
       void kinds.push(`${finding.kind} ${finding.where}`),

@@ -10,6 +10,8 @@ import { verifyVault } from '../../src/query/verify/verify.ts'
 import type { ObjectStore } from '../../src/storage/object-store.ts'
 import { FarStore } from '../storage/far-store.ts'
 import { cached, SmallVault, type RowSpec } from './small-vault.ts'
+import { coinbase } from '../../src/venue/coinbase.ts'
+import { sequenceNumbers } from '../../src/venue/sequence.ts'
 
 let vault: SmallVault
 let far: FarStore
@@ -114,6 +116,7 @@ test('a proof of a vault far larger than the cache needs room for one job at a t
   const options = {
     since: null,
     rebuild: null,
+    sequenceOf: sequenceNumbers(coinbase),
     memoryLimitMb: 512,
     // The rows of the second day have times of the first.
     onFinding: async ({ kind }: Finding) => assert.equal(kind, 'receipt_numbers'),

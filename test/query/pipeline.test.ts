@@ -23,6 +23,8 @@ import { listAll, type LocalObjectStore, type ObjectStore } from '../../src/stor
 import { thisProcess } from '../../src/storage/process-identity.ts'
 import { FarStore } from '../storage/far-store.ts'
 import { cached, reading, sealedSegment, SmallVault } from './small-vault.ts'
+import { coinbase } from '../../src/venue/coinbase.ts'
+import { sequenceNumbers } from '../../src/venue/sequence.ts'
 
 let folder: string
 let store: LocalObjectStore
@@ -129,6 +131,7 @@ async function verify(
   const options = {
     since: null,
     rebuild: rebuildCheck,
+    sequenceOf: sequenceNumbers(coinbase),
     memoryLimitMb: 512,
     onFinding: async (finding: Finding) => void findings.push(finding),
     onProgress: () => undefined,

@@ -10,6 +10,8 @@ import { bindingKey, receiptKey } from '../../src/storage/keys.ts'
 import { adoptedFileKey, type AdoptedFile } from '../../src/table/adopted.ts'
 import type { Receipt, ReceiptPart } from '../../src/table/receipt.ts'
 import { recorder, sealedSegment, sha256, SmallVault, type RowSpec } from './small-vault.ts'
+import { coinbase } from '../../src/venue/coinbase.ts'
+import { sequenceNumbers } from '../../src/venue/sequence.ts'
 
 const label = 'segment_20251203T14_00001'
 let vault: SmallVault
@@ -48,6 +50,7 @@ async function verify(): Promise<{ readonly findings: readonly Finding[]; readon
     {
       since: null,
       rebuild: null,
+      sequenceOf: sequenceNumbers(coinbase),
       memoryLimitMb: 512,
       onFinding: async (finding) => void findings.push(finding),
       onProgress: () => undefined,
@@ -261,4 +264,41 @@ test('a segment of an adopted file that is nowhere is missed, the last one too',
   }
   await vault.write(adoptedFileKey('coinbase', file.sha256), JSON.stringify(file))
   assert.deepEqual(await kinds(), ['segment_missing'])
+})
+
+test('a receipt that cannot be read is named, and what others say is verified all the same', async () => {
+  const other = await vault.job({
+    label: 'segment_20251203T15_00001',
+    firstN: 5,
+    lastN: 5,
+    rows: [{ table: 'other', product: null, n: 5, values: { kind: 'frame', body: '{}' } }],
+  })
+  await vault.write(receiptKey('coinbase', receipt.job, 1), '{"format":1,')
+  const { findings, summary } = await verify()
+  assert.equal(findings[0]!.kind, 'receipt_damaged')
+  assert.equal(findings[0]!.where, receiptKey('coinbase', receipt.job, 1))
+  assert.deepEqual([summary.receipts, summary.lines], [1, other.lines.total])
+})
+
+test('a waiting segment whose first line is damaged is damage, not a stranger', async () => {
+  const text = sealedSegment(5, [{ recorder_stopped: { reason: 'asked' } }])
+  await vault.write('raw/ready/coinbase/segment_20251203T15_00001.ndjson', text.replace('segment', 'segmenu'))
+  const { findings } = await verify()
+  assert.deepEqual(
+    findings.map(({ severity, kind }) => [severity, kind]),
+    [['error', 'segment_damaged']],
+  )
+})
+
+test('each number of a seal is counted again', async () => {
+  const text = sealedSegment(5, [{ recorder_stopped: { reason: 'asked' } }])
+  for (const [said, other] of [
+    ['"first_n":5', '"first_n":4'],
+    ['"connections":[]', '"connections":[{"conn":"a-1","frames":1}]'],
+    ['"last_recv_ns":"1', '"last_recv_ns":"2'],
+  ] as const) {
+    await vault.write('raw/ready/coinbase/segment_20251203T15_00001.ndjson', text.replace(said, other))
+    const kinds = new Set((await verify()).findings.map(({ kind }) => kind))
+    assert.ok(kinds.has('segment_damaged'), said)
+  }
 })

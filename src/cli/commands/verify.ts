@@ -8,6 +8,8 @@ import type { RebuildCheck, VerifySummary } from '../../query/verify/verify.ts'
 import { toJson } from '../../query/json.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { openForReading } from '../open-reading.ts'
+import { coinbase } from '../../venue/coinbase.ts'
+import { sequenceNumbers } from '../../venue/sequence.ts'
 
 export const command: Command = {
   name: 'verify',
@@ -33,6 +35,7 @@ export const command: Command = {
       {
         since,
         rebuild: context.options['deep'] === true ? await loadRebuild() : null,
+        sequenceOf: sequenceNumbers(coinbase),
         memoryLimitMb: Math.max(256, Math.min(4096, Math.floor(totalmem() / 4_000_000))),
         onFinding: async (finding) => {
           if (context.json) findings.push(finding)

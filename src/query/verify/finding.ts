@@ -16,6 +16,7 @@ export type FindingKind =
   | 'part_rows'
   | 'part_doubled'
   | 'part_without_receipt'
+  | 'receipt_damaged'
   | 'receipt_missing'
   | 'receipts_overlap'
   | 'receipt_numbers'

@@ -1,10 +1,14 @@
 /** Raw segments against themselves and against receipts: every line's checksum and counter, the seal, the chain from one to the next. */
 
 import { VaultError } from '../../core/errors.ts'
+import type { SealedConnection } from '../../segment/format.ts'
+import { ConnectionHistory } from '../../segment/recovery.ts'
 import { SegmentScanner, type ScanResult } from '../../segment/scan.ts'
+import { parseSegmentLabel } from '../../storage/keys.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { error, warning, type Finding } from './finding.ts'
 import { unpacked } from '../raw-bytes.ts'
+import { checkSeal } from './seal.ts'
 import type { SegmentEntry } from '../segments.ts'
 
 /** What the chain is checked with. */
@@ -24,16 +28,22 @@ export interface CheckedRaw {
 }
 
 const useNewest = 'use the newest mdv on this vault'
+const withoutHeader =
+  'restore it from a backup; it is left alone meanwhile, and none of its lines is converted'
 const keepBoth = 'keep the file; "mdv etl" converts its good lines and puts the bad ones into raw/rejected'
 
-/** @param entry with its bytes in raw/; one that moves on meanwhile has no findings */
+/**
+ * @param entry with its bytes in raw/; one that moves on meanwhile has no findings
+ * @param sequenceOf the venue's number of a frame; -1: it has none
+ */
 export async function checkRawSegment(
   store: ObjectStore,
   entry: SegmentEntry,
+  sequenceOf: (frame: Buffer) => number,
   signal: AbortSignal,
 ): Promise<CheckedRaw> {
   const key = entry.rawKey!
-  if (entry.state === 'foreign') {
+  if (entry.state === 'foreign' && !isNamedSegment(entry)) {
     const words = `is not a segment of this vault (${entry.problem ?? 'its name is not one'}); it is left alone`
     return {
       findings: [warning('segment_foreign', key, words, 'move it away if it should not be there')],
@@ -42,8 +52,9 @@ export async function checkRawSegment(
   }
   try {
     const problems: string[] = []
-    const scan = await scanSegment(store, entry, problems, signal)
-    return checkScan(key, entry, scan, problems)
+    const history = new ConnectionHistory(sequenceOf)
+    const scan = await scanSegment(store, entry, problems, history, signal)
+    return checkScan(key, entry, scan, problems, history.summary().connections.toJSON())
   } catch (thrown) {
     signal.throwIfAborted()
     if ((await store.head(key)) === undefined) return { findings: [], facts: null }
@@ -56,6 +67,12 @@ export async function checkRawSegment(
   }
 }
 
+/** Who wrote it called it a segment: that its first line cannot be read is damage. What no receipt names in the archive is a stranger. */
+function isNamedSegment({ label, rawKey }: SegmentEntry): boolean {
+  const name = `/${label}.ndjson`
+  return parseSegmentLabel(label) !== undefined && rawKey!.endsWith(name)
+}
+
 /** Only the first few bad lines are told one by one. */
 const problemsMax = 5
 
@@ -63,9 +80,11 @@ async function scanSegment(
   store: ObjectStore,
   entry: SegmentEntry,
   problems: string[],
+  history: ConnectionHistory,
   signal: AbortSignal,
 ): Promise<ScanResult> {
   const scanner = new SegmentScanner({
+    line: (line) => history.take(line),
     bad(reason, offset, sizeBytes) {
       if (problems.length < problemsMax) problems.push(`${sizeBytes} bytes at ${offset}: ${reason}`)
     },
@@ -81,6 +100,7 @@ function checkScan(
   entry: SegmentEntry,
   scan: ScanResult,
   problems: readonly string[],
+  connections: readonly SealedConnection[],
 ): CheckedRaw {
   const findings: Finding[] = []
   const expected = entry.source?.file_sha256
@@ -101,12 +121,14 @@ function checkScan(
   // What the rest of it means, this version cannot say.
   if (scan.headerProblem?.includes('newer version') === true)
     return { findings: [error('segment_newer', key, scan.headerProblem, useNewest)], facts: null }
-  if (scan.headerProblem !== null) say(scan.headerProblem)
+  // Nothing behind it was looked at.
+  if (scan.headerProblem !== null)
+    return { findings: [error('segment_damaged', key, scan.headerProblem, withoutHeader)], facts: null }
   if (scan.badLines > 0) say(`${scan.badLines} bad lines (${problems.join('; ')})`)
   if (scan.header !== null && scan.seal === null) say('it has no seal: its end is missing')
   if (scan.sealProblem !== null) say(scan.sealProblem)
-  if (scan.seal !== null && scan.badLines === 0 && scan.seal.lines !== scan.lines)
-    say(`the seal says ${scan.seal.lines} lines, there are ${scan.lines}`)
+  else if (scan.seal !== null && scan.badLines === 0)
+    for (const problem of checkSeal(scan.seal, scan, connections)) say(problem)
   if (expected !== undefined && !isKnown)
     say(
       `sha256 ${scan.fileSha256.slice(0, 12)}… ≠ ${expected.slice(0, 12)}… in its receipt: not the bytes that were converted`,

@@ -103,7 +103,9 @@ function isSame(
   rows: readonly RowText[],
 ): boolean {
   const first = rows[0]!
-  if (first['recv_ns'] !== String(line.recvNs) || (first['conn'] ?? null) !== line.conn) return false
+  const isOfLine = (row: RowText): boolean =>
+    row['recv_ns'] === String(line.recvNs) && (row['conn'] ?? null) === line.conn
+  if (!rows.every(isOfLine)) return false
   if (line.kind === 'event') return isEqualJson(first['body'] ?? '', JSON.stringify(line.event))
   if (table === 'other') return isSameBody(line, first)
   if (line.verbatim !== null) return false

@@ -6,7 +6,8 @@ import { readAdoptedFiles } from '../../table/adopted.ts'
 import { readReceipts } from '../../table/receipts.ts'
 import type { Receipt } from '../../table/receipt.ts'
 import { isVanishedPart } from '../engine.ts'
-import type { Finding } from './finding.ts'
+import { error, type Finding } from './finding.ts'
+import type { VaultError } from '../../core/errors.ts'
 import { joinSegments, listRaw, type SegmentEntry } from '../segments.ts'
 import { checkParts, type PartPaths } from './parts.ts'
 import { checkRawSegment, checkRawChain, type RawFacts } from './raw.ts'
@@ -20,6 +21,8 @@ export interface VerifyOptions {
   readonly since: string | null
   /** Rebuilds every frame of a job whose raw segment is kept, and compares; null: not asked for. */
   readonly rebuild: RebuildCheck | null
+  /** The venue's number of a frame; -1: it has none. */
+  readonly sequenceOf: (frame: Buffer) => number
   readonly memoryLimitMb: number
   readonly onFinding: (finding: Finding) => Promise<void>
   readonly onProgress: (done: number, total: number, what: string) => void
@@ -55,10 +58,12 @@ export async function verifyVault(
   const strays = await listStrays(store, venue, signal)
   const adopted = await readAdoptedFiles(store, venue, signal)
   const raw = await listRaw(store, venue, signal)
-  const everyReceipt = await readReceipts(store, venue, signal)
+  const damaged: VaultError[] = []
+  const everyReceipt = await readReceipts(store, venue, signal, new Map(), (each) => damaged.push(each))
   const everySegment = joinSegments(raw, everyReceipt)
   const tally = new Tally(options.onFinding)
 
+  await tally.add(damaged.map(damagedReceipt))
   await tally.add(checkReceipts(everyReceipt, everySegment))
   await tally.add(checkAdopted(adopted, everySegment))
   await tally.add(checkStrays(strays, everyReceipt, everySegment))
@@ -91,7 +96,7 @@ async function verifyRaw(
   for (const [i, entry] of present.entries()) {
     signal.throwIfAborted()
     options.onProgress(i, present.length, `segment ${entry.label}`)
-    const checked = await checkRawSegment(store, entry, signal)
+    const checked = await checkRawSegment(store, entry, options.sequenceOf, signal)
     await tally.add(checked.findings)
     if (checked.facts !== null) facts.push(checked.facts)
   }
@@ -142,9 +147,9 @@ async function verifyReceipt(
   for (let isLast = false; ; isLast = true) {
     try {
       return await verifyOnce(store, receipt, raws, checker, options, signal)
-    } catch (error) {
+    } catch (thrown) {
       // A part that took its place, or was replaced, between two looks: look again.
-      if (isLast || !isVanishedPart(error)) throw error
+      if (isLast || !isVanishedPart(thrown)) throw thrown
     }
   }
 }
@@ -174,6 +179,12 @@ async function verifyOnce(
     differing.push(...rebuilt.findings)
   }
   return { findings: differing, frames }
+}
+
+/** What it alone knew of is told further on as missing: that goes away with it. */
+function damagedReceipt({ message, remedy }: VaultError): Finding {
+  const [key, ...words] = message.split(': ')
+  return error('receipt_damaged', key!, words.join(': '), remedy ?? 'restore it from a backup')
 }
 
 function isSince(entry: SegmentEntry, since: string | null): boolean {
