@@ -8,6 +8,7 @@ import type { ObjectStore } from './object-store.ts'
 
 /** Ranges of one object that are fetched side by side: one stream from S3 gives some 50 to 90 MB/s, several fill the line. */
 const rangesAtOnce = 4
+const looksAtOnce = 16
 export const rangeBytes = 8 * 1024 * 1024
 
 /** An object whose bytes are known beforehand: what receipts say of a part. */
@@ -65,7 +66,7 @@ export interface FetchingStore extends ObjectStore {
 /**
  * Objects as local files: as they lie where their store has files, copies otherwise.
  *
- * @throws {VaultError} `preflight` for a store that has neither files nor copies; else as `fetch`
+ * @throws {VaultError} `preflight` for a store that has neither files nor copies, or a link on the way; else as `fetch`
  */
 export async function localFiles(
   store: ObjectStore,
@@ -78,11 +79,20 @@ export async function localFiles(
     const path = store.fileOf(key)
     if (path !== undefined) own.set(key, path)
   }
+  await forEachAtOnce([...own.keys()], looksAtOnce, (key) => refuseLinks(store, key))
   const far = objects.filter(({ key }) => !own.has(key))
   if (far.length === 0) return inPlace(own)
   if (!isFetching(store)) throw notHere(store, far[0]!.key)
   const files = await store.fetch(far, options, signal)
   return { ...files, pathOf: (key) => own.get(key) ?? files.pathOf(key) }
+}
+
+/** Whoever opens a path by its name follows links; the store itself does not, and says so. */
+async function refuseLinks(store: ObjectStore, key: string): Promise<void> {
+  if ((await store.head(key)) !== undefined) return
+  throw new VaultError('unavailable', `${store.location}/${key}: is not there any more`, {
+    remedy: 'run it again; if it stays, run "mdv verify"',
+  })
 }
 
 function isFetching(store: ObjectStore): store is FetchingStore {
@@ -117,7 +127,10 @@ export async function localFile(
   signal: AbortSignal,
 ): Promise<string> {
   const own = store.fileOf(key)
-  if (own !== undefined) return own
+  if (own !== undefined) {
+    await refuseLinks(store, key)
+    return own
+  }
   await download(store, key, copyPath, signal)
   return copyPath
 }
