@@ -190,3 +190,24 @@ async function tell(world: World, random: Random, words: string): Promise<void> 
   await rescues(world)
   await world.assertWhole(words)
 }
+
+test('a machine that is lost for ever at a step of shipping loses nothing that had come to the bucket', async (t) => {
+  for (const kind of ['landed', 'lost'] as const) {
+    let isOver = false
+    for (let at = 1; !isOver; at++) {
+      const world = await World.make(t)
+      await world.grow(3)
+      await world.flush()
+      await world.grow(6)
+      await world.seal()
+      const bucket = new CrashingStore(world.bucket, at, kind)
+      const end = await world.ship(bucket).catch((error: unknown) => error)
+      assert.ok(end === undefined || end instanceof CrashNow)
+      isOver = end === undefined
+      await bucket.quiet()
+      await rescueFolder(world.rescuer(), venue, folder, never)
+      const left = [...(await world.segments()).values()].join('')
+      for (const n of [1, 2, 3]) assert.ok(left.includes(line(n)), `${kind} ${at}: line ${n}`)
+    }
+  }
+})
