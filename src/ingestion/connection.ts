@@ -1,12 +1,9 @@
 /** Performs one connection: its socket, the frames into the log, the state machine's actions. Decides nothing itself. */
 
-import type { Socket } from 'node:net'
-import { WebSocket } from 'ws'
 import { unreachable } from '../core/assert.ts'
 import type { Clock, Random, Timer } from '../core/clock.ts'
-import { messageOf } from '../core/errors.ts'
 import { connectionId } from '../core/ids.ts'
-import { frameBytesMax, type LogEvent } from '../segment/format.ts'
+import type { LogEvent } from '../segment/format.ts'
 import type { LogConnection, SegmentLog } from '../segment/log.ts'
 import type { FrameScan, Venue } from '../venue/venue.ts'
 import type { Budget } from './budget.ts'
@@ -18,6 +15,7 @@ import {
   type ConnectionState,
 } from './connection-state.ts'
 import type { ReceiveClock } from './receive-clock.ts'
+import type { Dial, FeedSocket } from './socket.ts'
 
 /** What all connections of a recorder share. */
 export interface ConnectionDeps {
@@ -27,6 +25,7 @@ export interface ConnectionDeps {
   readonly log: SegmentLog
   readonly venue: Venue
   readonly url: string
+  readonly dial: Dial
   readonly connects: Budget
   readonly messages: Budget
   /** A token for one subscribe; null for public access. */
@@ -41,19 +40,14 @@ export interface ConnectionDeps {
 
 type Request = Extract<Action, { kind: 'subscribe' | 'unsubscribe' }>
 
-const handshakeMs = 15_000
-/** A snapshot of 5 MB in pieces of 4 kB is 1,280; without a limit, pieces of a byte cost a hundred times their size. */
-const fragmentsMax = 4_096
 const queueLookMs = 250
 
 export class Connection {
   readonly #deps: ConnectionDeps
   #settings: ConnectionSettings
   #state: ConnectionState = { kind: 'waiting', attempt: 0 }
-  #socket: WebSocket | null = null
+  #socket: FeedSocket | null = null
   #logged: LogConnection | null = null
-  #error = ''
-  #localPort = 0
   #recvNs = 0n
   /** Monotonic milliseconds of the last frame. */
   #lastFrameMs = 0
@@ -147,10 +141,8 @@ export class Connection {
   }
 
   #connect(): void {
-    const { log, nextConnection, url } = this.#deps
+    const { dial, log, nextConnection, url } = this.#deps
     this.#logged = log.openConnection(connectionId(log.recorder, nextConnection()), this.#settings.products)
-    this.#error = ''
-    this.#localPort = 0
     this.#framesBefore += this.#frames
     this.#frames = 0
     this.#expected = -1
@@ -158,43 +150,22 @@ export class Connection {
     this.#isDeaf = false
     this.#missing = []
     this.#recvNs = this.#deps.receiveClock.now()
-    const socket = new WebSocket(url, {
-      // Off: the feed is small beside what inflating it costs, half of a recorder's time (measured by others on this feed).
-      perMessageDeflate: false,
-      // The log looks at every frame itself and keeps one that is not UTF-8, where the library would hang up.
-      skipUTF8Validation: true,
-      maxPayload: frameBytesMax,
-      maxFragments: fragmentsMax,
-      handshakeTimeout: handshakeMs,
-      followRedirects: false,
-    })
-    this.#socket = socket
-    socket.on('upgrade', (response) => this.#stampReads(response.socket))
-    socket.on('open', () => this.#opened())
-    socket.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
-    // Without it the library waits half a minute for a farewell from a server that has just broken the protocol.
-    socket.on('error', (error) => {
-      this.#error = messageOf(error)
-      socket.terminate()
-    })
-    socket.on('close', (code, reason) => this.#closed(code, reason))
-  }
-
-  /**
-   * One stamp a read of the socket: its frames arrived together. Before the library's own listener, and not by `on`, which would
-   * start the flow before that listener is there: frames in one packet with the handshake's answer would be lost.
-   */
-  #stampReads(socket: Socket): void {
-    this.#localPort = socket.localPort ?? 0
-    socket.prependListener('data', () => {
-      this.#recvNs = this.#deps.receiveClock.now()
-      this.#lastFrameMs = this.#deps.clock.monotonicMs()
+    this.#socket = dial(url, {
+      opened: (localPort) => this.#opened(localPort),
+      // One stamp a read of the socket: its frames arrived together.
+      read: () => this.#stamp(),
+      frame: (frame, isBinary) => this.#receive(frame, isBinary),
+      closed: (code, detail) => this.#closed(code, detail),
     })
   }
 
-  #opened(): void {
+  #stamp(): void {
+    this.#recvNs = this.#deps.receiveClock.now()
+    this.#lastFrameMs = this.#deps.clock.monotonicMs()
+  }
+
+  #opened(local_port: number): void {
     const { products, channels } = this.#settings
-    const local_port = this.#localPort
     this.#write({ connection_opened: { url: this.#deps.url, local_port, products, channels } })
     this.#happen({ kind: 'opened' })
   }
@@ -244,8 +215,7 @@ export class Connection {
     if (notice !== null) this.#happen({ kind: 'notice', notice })
   }
 
-  #closed(code: number, reason: Buffer): void {
-    const detail = [reason.toString('utf8'), this.#error].filter((one) => one !== '').join('; ')
+  #closed(code: number, detail: string): void {
     const position = {
       frames: this.#frames,
       lastSequence: this.#expected < 0 ? null : this.#expected - 1,
@@ -276,10 +246,10 @@ export class Connection {
     })
   }
 
-  async #request(socket: WebSocket | null, { kind, channel, products: asked }: Request): Promise<void> {
+  async #request(socket: FeedSocket | null, { kind, channel, products: asked }: Request): Promise<void> {
     const { makeToken, venue } = this.#deps
     const token = makeToken === null ? null : await makeToken()
-    if (socket?.readyState !== WebSocket.OPEN) return
+    if (socket?.isOpen !== true) return
     // The list may have changed since it was decided, and a request that names no product is for all.
     const isWanted = (product: string): boolean => this.#settings.products.includes(product)
     const products = asked.filter((one) => isWanted(one) === (kind === 'subscribe'))

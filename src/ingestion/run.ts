@@ -10,6 +10,7 @@ import { Connection, type ConnectionDeps } from './connection.ts'
 import { awaitProducts, compareList, listProducts, refuseUnknown, type FetchText } from './products.ts'
 import { ReceiveClock } from './receive-clock.ts'
 import { planShards, type Shard } from './shards.ts'
+import type { Dial } from './socket.ts'
 
 export interface IngestionDeps {
   readonly clock: Clock
@@ -17,6 +18,7 @@ export interface IngestionDeps {
   readonly log: SegmentLog
   readonly venue: Venue
   readonly fetchText: FetchText
+  readonly dial: Dial
   readonly makeToken: (() => Promise<string>) | null
   /** Called every few seconds, and once at the end. */
   readonly report: (progress: IngestionProgress) => void

@@ -12,6 +12,7 @@ import { Budget } from '../../src/ingestion/budget.ts'
 import { Connection, type ConnectionDeps } from '../../src/ingestion/connection.ts'
 import { watchdogs } from '../../src/ingestion/connection-state.ts'
 import { ReceiveClock } from '../../src/ingestion/receive-clock.ts'
+import { dialWebSocket } from '../../src/ingestion/socket.ts'
 import { coinbase } from '../../src/venue/coinbase.ts'
 import { ManualClock } from '../segment/manual-clock.ts'
 import { openLog, type ObservedLog } from './observed-log.ts'
@@ -28,6 +29,7 @@ function depsOf(log: ObservedLog, url: string, clock: Clock): ConnectionDeps {
     log,
     venue: coinbase,
     url,
+    dial: dialWebSocket,
     connects: new Budget(8),
     messages: new Budget(8),
     makeToken: null,

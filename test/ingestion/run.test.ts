@@ -12,6 +12,7 @@ import { seededRandom } from '../../src/core/random.ts'
 import { watchdogs } from '../../src/ingestion/connection-state.ts'
 import { fetchText, type FetchText } from '../../src/ingestion/products.ts'
 import { runIngestion, type IngestionOptions, type IngestionProgress } from '../../src/ingestion/run.ts'
+import { dialWebSocket } from '../../src/ingestion/socket.ts'
 import type { Simulator } from '../../src/simulator/simulator.ts'
 import { realDisk, type Disk } from '../../src/storage/disk.ts'
 import { coinbase } from '../../src/venue/coinbase.ts'
@@ -64,6 +65,7 @@ async function record(t: TestContext, simulator: Simulator, settings: Settings =
       log,
       venue: coinbase,
       fetchText: settings.fetchText ?? fetchText,
+      dial: dialWebSocket,
       makeToken: null,
       report: () => undefined,
       say: (text) => said.push(text),

@@ -9,6 +9,7 @@ import { messageOf, VaultError } from '../../core/errors.ts'
 import { makeRecorderId } from '../../core/ids.ts'
 import { fetchText } from '../../ingestion/products.ts'
 import { runIngestion, type IngestionProgress } from '../../ingestion/run.ts'
+import { dialWebSocket } from '../../ingestion/socket.ts'
 import { tokenMaker } from '../../ingestion/token.ts'
 import { SegmentLog } from '../../segment/log.ts'
 import { recoverActive } from '../../segment/recovery.ts'
@@ -196,6 +197,7 @@ async function record(
         log,
         venue: coinbase,
         fetchText,
+        dial: dialWebSocket,
         makeToken,
         report: reporter(context, shipping),
         say,
