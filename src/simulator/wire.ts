@@ -14,14 +14,19 @@ export const unsentBytesMax = 64 * 1024 * 1024
 const batchBytes = 256 * 1024
 const headerBytesMax = 10
 
+/** What takes the bytes: a socket, or what stands for one. */
+export type ByteSink = Pick<Duplex, 'writableLength' | 'destroyed' | 'writable'> & {
+  write(bytes: Buffer): unknown
+}
+
 export class FrameSink {
-  readonly #socket: Duplex
+  readonly #socket: ByteSink
   readonly #unsentMax: number
   #batch: Buffer
   #fill = 0
   #bytesMade = 0
 
-  constructor(socket: Duplex, unsentMax: number) {
+  constructor(socket: ByteSink, unsentMax: number) {
     this.#socket = socket
     this.#unsentMax = unsentMax
     this.#batch = Buffer.allocUnsafeSlow(batchBytes)
