@@ -35,7 +35,8 @@ export interface RawSegment {
 }
 
 /**
- * Keeps a raw segment under raw/archive. Finds one that an earlier try kept, whichever ending it has.
+ * Keeps a raw segment under raw/archive, by the label that its receipt names: a second copy may lie under another one. Finds what an
+ * earlier try kept, whichever ending it has.
  *
  * @returns the key whose bytes, unpacked, have the digest that the receipt names
  * @throws {VaultError} `corrupt` when the archived bytes are others
@@ -50,12 +51,12 @@ export async function archiveRaw(
   const date = utcDate(BigInt(raw.header.opened_ns))
   const venue = raw.header.venue
   for (const ending of ['zst', 'gz'] as const) {
-    const key = archivedSegmentKey(venue, date, raw.label, ending)
+    const key = archivedSegmentKey(venue, date, source.label, ending)
     if ((await store.head(key)) === undefined) continue
     await checkArchived(store, key, source, signal)
     return key
   }
-  const key = archivedSegmentKey(venue, date, raw.label, archiveEnding)
+  const key = archivedSegmentKey(venue, date, source.label, archiveEnding)
   const path = join(scratchDir, `${raw.label}.ndjson.${archiveEnding}`)
   await mkdir(scratchDir, { recursive: true })
   try {

@@ -20,9 +20,7 @@ export async function freeCounter(
   signal: AbortSignal,
 ): Promise<number> {
   const stem = `segment_${hour}_`
-  const date = `${hour.slice(0, 4)}-${hour.slice(4, 6)}-${hour.slice(6, 8)}`
-  const archive = archivedSegmentKey(venue, date, '', 'gz').replace(/\.ndjson\.gz$/, '')
-  const prefixes = [rawActive(venue), rawReady(venue), archive, receiptsPrefix(venue)].map(
+  const prefixes = [rawActive(venue), rawReady(venue), archiveFolder(venue, hour), receiptsPrefix(venue)].map(
     (folder) => folder + stem,
   )
   let counter = 0
@@ -34,11 +32,19 @@ export async function freeCounter(
   return counter + 1
 }
 
+/** Where segments opened in this hour are archived. */
+function archiveFolder(venue: string, hour: string): string {
+  const date = `${hour.slice(0, 4)}-${hour.slice(4, 6)}-${hour.slice(6, 8)}`
+  return archivedSegmentKey(venue, date, '', 'gz').replace(/\.ndjson\.gz$/, '')
+}
+
 /** A receipt's name goes on after the label: `segment_20251203T14_00002_abcdefghij_12345.json`. */
 function counterIn(name: string): number {
   const label = /^segment_\d{8}T\d{2}_\d{5,}/.exec(name)?.[0]
   return label === undefined ? 0 : (parseSegmentLabel(label)?.counter ?? 0)
 }
+
+const unknownHour = '19700101T00'
 
 /**
  * Gives a sealed, synced file its name under raw/ready: the label it has, or the next one that is free.
@@ -55,9 +61,32 @@ export async function publishSegment(
 ): Promise<string> {
   const wanted = parseSegmentLabel(label)
   if ((await store.publishFile(path, readySegmentKey(venue, label))) === 'created') return label
-  const hour = wanted?.hour ?? '19700101T00'
+  const hour = wanted?.hour ?? unknownHour
   for (let counter = await freeCounter(store, venue, hour, signal); ; counter++) {
     const next = segmentLabel(hour, counter)
     if ((await store.publishFile(path, readySegmentKey(venue, next))) === 'created') return next
   }
+}
+
+/**
+ * The same where the label was chosen without a look at this store: by a spool, which begins at 1 again when it has shipped all of an hour,
+ * or for a segment made here. One that a converted or archived segment bears is not taken again: under it the archive could keep one of them only.
+ */
+export async function publishFromElsewhere(
+  store: ObjectStore,
+  venue: string,
+  path: string,
+  label: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const hour = parseSegmentLabel(label)?.hour ?? unknownHour
+  const isBorne =
+    (await isAny(store, `${receiptsPrefix(venue)}${label}_`, signal)) ||
+    (await isAny(store, `${archiveFolder(venue, hour)}${label}.`, signal))
+  const free = isBorne ? segmentLabel(hour, await freeCounter(store, venue, hour, signal)) : label
+  return publishSegment(store, venue, path, free, signal)
+}
+
+async function isAny(store: ObjectStore, prefix: string, signal: AbortSignal): Promise<boolean> {
+  return (await listAll(store, prefix, signal)).length > 0
 }

@@ -30,7 +30,7 @@ import {
 import type { Gap, LogEvent, SegmentHeader } from './format.ts'
 import { eventRest, LineEncoder } from './line.ts'
 import { peekSegment } from './peek.ts'
-import { publishSegment } from './publish.ts'
+import { publishFromElsewhere } from './publish.ts'
 import { writeSealed, type Resealed } from './reseal.ts'
 
 export interface RescueDeps {
@@ -238,7 +238,7 @@ async function publishRescued(
   }
   if (sealed.lines > 0) {
     if (!sealed.wasSealed) await publishLastWords(deps, venue, owner, sealed, found.modifiedMs, signal)
-    label = await publishSegment(store, venue, path, owner.label, signal)
+    label = await publishFromElsewhere(store, venue, path, owner.label, signal)
   } else await disk.unlink(path)
   await removeChunks(store, found)
   return sealed.lines === 0 ? null : { ...owner, lines: sealed.lines, label }
@@ -268,7 +268,7 @@ async function publishLastWords(
   const path = `${await store.scratch('rescue')}/${recorder}_${deps.by}`
   await disk.unlink(path).catch(() => undefined)
   await writeSealed(disk, path, lastWords(header, rescued, atNs), () => -1)
-  await publishSegment(store, venue, path, segmentLabel(hourOf(owner.label), 1), signal)
+  await publishFromElsewhere(store, venue, path, segmentLabel(hourOf(owner.label), 1), signal)
 }
 
 async function* lastWords(

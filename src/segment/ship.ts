@@ -11,7 +11,7 @@ import { listAll, type LocalObjectStore, type ObjectInfo, type ObjectStore } fro
 import { isOwnersFence, putFence, readChunkFolder, removeChunks, type ChunkFolder } from './chunk-folder.ts'
 import type { SegmentHeader } from './format.ts'
 import { peekSegment } from './peek.ts'
-import { publishSegment } from './publish.ts'
+import { publishFromElsewhere } from './publish.ts'
 import { writeSealed } from './reseal.ts'
 import { SegmentScanner } from './scan.ts'
 
@@ -88,14 +88,14 @@ export async function shipSealed(deps: ShipDeps, sealed: ObjectInfo, signal: Abo
   if (peek === 'gone') return
   const label = labelOf(deps, sealed.key)
   if (peek.header === null) {
-    await publishSegment(deps.bucket, deps.venue, deps.spool.pathOf(sealed.key), label, signal)
+    await publishFromElsewhere(deps.bucket, deps.venue, deps.spool.pathOf(sealed.key), label, signal)
     return
   }
   const { recorder, n } = peek.header
   const folder = chunkFolder(deps.venue, label, recorder, n)
   const agreed = await agreeOnEnd(deps, sealed, recorder, folder, signal)
   if (agreed === 'fenced') return publishRemainder(deps, sealed, peek.header, label, folder, signal)
-  await publishSegment(deps.bucket, deps.venue, deps.spool.pathOf(sealed.key), label, signal)
+  await publishFromElsewhere(deps.bucket, deps.venue, deps.spool.pathOf(sealed.key), label, signal)
   await removeChunks(deps.bucket, agreed)
   if (isOwnersFence(agreed)) await deps.bucket.delete(chunkKey(folder, 1))
 }
@@ -204,7 +204,7 @@ async function publishRemainder(
     linesFrom(deps, sealed.key, next, from, until, signal),
     deps.sequenceOf,
   )
-  if (remainder.lines > 0) await publishSegment(deps.bucket, deps.venue, path, label, signal)
+  if (remainder.lines > 0) await publishFromElsewhere(deps.bucket, deps.venue, path, label, signal)
   else await deps.disk.unlink(path)
   await deps.spool.delete(sealed.key)
 }

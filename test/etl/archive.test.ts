@@ -36,6 +36,17 @@ test('a raw segment is archived under its date, unpacks to the same bytes, and o
   await bench.remove()
 })
 
+test('a second copy of a converted segment under another name is archived once', async () => {
+  const bench = await prepare()
+  await runEtlOnce(await bench.worker(), archiving, collect(), never)
+  const other = readySegmentKey('coinbase', label.replace('00001', '00002'))
+  await bench.write(other, segmentBytes(1, ['BTC-USD', 'ETH-USD']))
+  await runEtlOnce(await bench.worker(), archiving, collect(), never)
+  const { ready, archive, receipts } = await bench.state()
+  assert.deepEqual([ready, archive, receipts.length], [[], [archivedKey], 1])
+  await bench.remove()
+})
+
 test('an archive of other bytes under the name keeps the raw segment where it is', async () => {
   for (const body of [zlib.gzipSync('something else'), Buffer.from('not packed at all')]) {
     const bench = await prepare()

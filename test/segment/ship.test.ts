@@ -38,6 +38,21 @@ test('flushed, sealed, shipped: the same bytes lie in raw/ready, and nothing els
   assert.deepEqual(await listAll(world.spool, 'raw/', never), [])
 })
 
+for (const [what, key] of [
+  ['archived', `raw/archive/${venue}/date=2025-12-03/${label}.ndjson.zst`],
+  ['converted', `processed/${venue}/_receipts/${label}_zzzzzzzzzz_1.json`],
+] as const)
+  test(`a spool that counts from 1 again does not take the name of a segment that was ${what} before`, async (t) => {
+    const world = await World.make(t)
+    await world.bucket.putIfAbsent(key, Buffer.from('{}'))
+    await world.grow(3)
+    await world.flush()
+    await world.seal()
+    await world.ship()
+    const ready = (await listAll(world.bucket, 'raw/ready/', never)).map((object) => object.key)
+    assert.deepEqual(ready, [readySegmentKey(venue, 'segment_20251203T14_00002')])
+  })
+
 test('a lost machine loses what it had not flushed, and the rest is rescued with where its connection stood', async (t) => {
   const world = await World.make(t)
   await world.grow(4)

@@ -7,7 +7,7 @@ import { VaultError } from '../../core/errors.ts'
 import { connectionId } from '../../core/ids.ts'
 import { utcHour } from '../../core/time.ts'
 import type { SegmentHeader } from '../../segment/format.ts'
-import { publishSegment } from '../../segment/publish.ts'
+import { publishFromElsewhere } from '../../segment/publish.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { rawRejected, segmentLabel } from '../../storage/keys.ts'
 import type { Lease } from '../../storage/lease.ts'
@@ -177,7 +177,7 @@ export class AdoptRun {
     await this.#refuseChanged()
     await this.#keepTurn()
     const hour = utcHour(Number(BigInt(writer.header.opened_ns) / 1_000_000n))
-    await publishSegment(this.#deps.store, this.#deps.venue, writer.path, segmentLabel(hour, 1), signal)
+    await publishFromElsewhere(this.#deps.store, this.#deps.venue, writer.path, segmentLabel(hour, 1), signal)
   }
 
   async #commit(rejectFile: RejectFile): Promise<AdoptOutcome> {
