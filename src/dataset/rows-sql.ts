@@ -203,9 +203,11 @@ export function loadDecodedSql(
     ${names.map((name) => `"${name}": 'VARCHAR'`).join(', ')}, extra: 'VARCHAR'})`
 }
 
-/** UTC day of an instant, also before 1970. */
-const dayOf = (ns: string): string => `CAST(make_timestamp_ns(${ns}) AS DATE)`
-const timeOf = (ns: string): string => `make_timestamptz((${ns} - ((${ns} % 1000) + 1000) % 1000) // 1000)`
+/** Cut downwards, also before 1970, where DuckDB's own division cuts towards it; without leaving 64 bits on the way. */
+const microsOf = (ns: string): string => `${ns} // 1000 - (${ns} % 1000 < 0)::BIGINT`
+/** UTC day of an instant. A cast of nanoseconds would put the last ones of a day before 1970 into the next. */
+const dayOf = (ns: string): string => `make_timestamp(${microsOf(ns)})::DATE`
+const timeOf = (ns: string): string => `make_timestamptz(${microsOf(ns)})`
 
 /**
  * All rows of a table in the order of its files: by product, date, and then as rows are sorted in each. Narrow keys take

@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { parquetMetadata, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
+import { formatRfc3339Ns } from '../../src/core/time.ts'
 import { sameJson } from '../../src/dataset/json-text.ts'
 import type { NumberType } from '../../src/dataset/names.ts'
 import { rebuildFrame, type RowText } from '../../src/dataset/rebuild.ts'
@@ -252,3 +253,27 @@ function manyFrames(count: number): string[] {
     return frame.replace(/"timestamp":"[^"]+"/, `"timestamp":"${at}"`)
   })
 }
+
+test('the last nanosecond of a day is in that day, also before 1970 and at the ends of what 64 bits hold', async () => {
+  const stamps = [
+    ['1677-09-21T00:12:43.145224192Z', '1677-09-21'],
+    ['1960-01-01T00:00:00Z', '1960-01-01'],
+    ['1969-12-30T23:59:59.999999999Z', '1969-12-30'],
+    ['1969-12-31T23:59:59.999999999Z', '1969-12-31'],
+    ['1970-01-01T23:59:59.999999999Z', '1970-01-01'],
+    ['2262-04-11T23:47:16.854775807Z', '2262-04-11'],
+  ] as const
+  const frames = stamps.map(([stamp]) =>
+    tickers('{"type":"ticker","product_id":"A-B"}').replace(/2025[^"]*/, stamp),
+  )
+  await withConversion(frameSegment(frames), {}, async (conversion) => {
+    const rows = await readRows(conversion)
+    assert.deepEqual(
+      rows.map((row) => row.date).sort(),
+      stamps.map(([, date]) => date),
+    )
+    for (const { date, values } of rows)
+      assert.equal(formatRfc3339Ns(BigInt(values['exchange_time']!) * 1000n).slice(0, 10), date)
+  })
+  await assertLossless(frames, 'decimal')
+})
