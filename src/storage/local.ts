@@ -397,7 +397,8 @@ async function entriesOrNone(path: string) {
   try {
     return await readdir(path, { withFileTypes: true })
   } catch (error) {
-    if (isAbsent(error)) return []
+    // Not ENOTDIR: a file in a folder's place would look like an empty folder, and its segments like none.
+    if (systemCode(error) === 'ENOENT') return []
     throw error
   }
 }

@@ -28,6 +28,21 @@ if (process.platform === 'linux')
     await assert.rejects(() => openLocalStore('/proc/mdv/vault'), { kind: 'preflight', remedy: /base_dir/ })
   })
 
+test('a file where a folder of the vault should be is refused, and is no empty folder', async (t) => {
+  const base = await folder(t)
+  const store = await openLocalStore(base)
+  await mkdir(join(base, 'raw'))
+  await writeFile(join(base, 'raw/ready'), 'x')
+  const refusal = {
+    kind: 'preflight',
+    message: /raw.ready.coinbase.*: ENOTDIR$/,
+    remedy: /a file stands where/,
+  }
+  await assert.rejects(listAll(store, 'raw/ready/coinbase/', never), refusal)
+  await assert.rejects(store.putIfAbsent('raw/ready/coinbase/a', Buffer.from('x')), refusal)
+  assert.deepEqual(await listAll(store, 'raw/none/', never), [])
+})
+
 test('a full disk is refused with its path and the way out, and leaves no temporary file', async (t) => {
   const base = await folder(t)
   const full: Disk = {
