@@ -58,6 +58,7 @@ export interface IngestionProgress {
 
 const tickMs = 1_000
 const reportMs = 2_000
+const rateSecondsMin = 0.1
 const anchorMs = 10_000
 const refreshMs = 600_000
 /** While a product is not listed that is wanted. */
@@ -98,7 +99,7 @@ async function wantedProducts(
       options.restUrl,
       fetchText,
       clock,
-      (error) => say(`${error.message}; trying again`),
+      (error) => say(`${error.message}; trying again${wayOut(error)}`),
       signal,
     )
   }
@@ -106,9 +107,15 @@ async function wantedProducts(
     refuseUnknown(venue, options.products, await listProducts(venue, options.restUrl, fetchText, signal))
   } catch (error) {
     if ((error as VaultError).kind !== 'unavailable') throw error
-    say(`could not check coinbase.product_ids: ${(error as VaultError).message}; going on`)
+    say(
+      `could not check coinbase.product_ids: ${(error as VaultError).message}; going on${wayOut(error as VaultError)}`,
+    )
   }
   return options.products
+}
+
+function wayOut({ remedy }: VaultError): string {
+  return remedy === undefined ? '' : ` · ${remedy}`
 }
 
 class Recorder {
@@ -230,14 +237,17 @@ class Recorder {
   #report(): void {
     const { clock, log, report } = this.#deps
     const nowMs = clock.monotonicMs()
-    const seconds = Math.max(0.001, (nowMs - this.#reported.atMs) / 1000)
-    const { frames } = this.progress()
-    const bytes = log.stats.bytesWritten + log.queuedBytes
-    this.#rates = {
-      framesPerSecond: (frames - this.#reported.frames) / seconds,
-      bytesPerSecond: (bytes - this.#reported.bytes) / seconds,
+    const seconds = (nowMs - this.#reported.atMs) / 1000
+    // The first report comes at once, the last right behind another: of so short a time there is no rate.
+    if (seconds >= rateSecondsMin) {
+      const { frames } = this.progress()
+      const bytes = log.stats.bytesWritten + log.queuedBytes
+      this.#rates = {
+        framesPerSecond: (frames - this.#reported.frames) / seconds,
+        bytesPerSecond: (bytes - this.#reported.bytes) / seconds,
+      }
+      this.#reported = { atMs: nowMs, frames, bytes }
     }
-    this.#reported = { atMs: nowMs, frames, bytes }
     report(this.progress())
     log.maxDurableLagMs = 0
   }
@@ -301,14 +311,27 @@ class Recorder {
   }
 
   #noted(event: LogEvent): void {
-    if ('gap' in event && event.gap.cause !== 'stopped') {
-      const { cause, after_seq, before_seq } = event.gap
-      this.#gaps++
-      const until = before_seq === null ? '' : ` before ${before_seq}`
-      this.#deps.say(`gap: ${cause} after ${after_seq ?? 'the start'}${until}`)
-    }
-    if ('watchdog' in event) this.#deps.say(`watchdog: ${event.watchdog.what}: ${event.watchdog.detail}`)
+    if ('gap' in event && event.gap.cause !== 'stopped') this.#gaps++
+    const words = spoken(event, this.#deps.makeToken !== null)
+    if (words !== null) this.#deps.say(words)
   }
+}
+
+/** What a person should know at once of what the log is told; null for the rest. */
+function spoken(event: LogEvent, hasKey: boolean): string | null {
+  if ('gap' in event) {
+    const { cause, after_seq, before_seq } = event.gap
+    // Of a connection that was not had, the line of its end says why.
+    if (cause === 'stopped' || cause === 'connect_failed') return null
+    return `gap: ${cause} after ${after_seq ?? 'the start'}${before_seq === null ? '' : ` before ${before_seq}`}`
+  }
+  if ('connection_closed' in event && event.connection_closed.cause === 'connect_failed')
+    return `no connection: ${event.connection_closed.reason}; trying again · look at the network and coinbase.ws_url; mdv doctor tries both`
+  if (!('watchdog' in event)) return null
+  const { what, detail } = event.watchdog
+  const isKeyRefused = hasKey && what === 'refused' && detail.includes('authentication')
+  const way = ' · correct coinbase.api_key and api_secret_file, or leave both out: public data needs none'
+  return `watchdog: ${what}: ${detail}${isKeyRefused ? way : ''}`
 }
 
 /** `products: listed NEW-USD; traded no more ETH-USD`, the first few by name. */

@@ -46,7 +46,7 @@ function readKey(pem: string): KeyObject {
   if (key.asymmetricKeyType === 'ec' && curve === 'prime256v1') return key
   throw new VaultError(
     'config',
-    `coinbase.api_secret_file: a key of type ${key.asymmetricKeyType} ${curve ?? ''}, not EC P-256`,
+    `coinbase.api_secret_file: a key of type ${key.asymmetricKeyType}${curve === undefined ? '' : ` ${curve}`}, not EC P-256`,
     { remedy: keyRemedy },
   )
 }

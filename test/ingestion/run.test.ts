@@ -37,6 +37,7 @@ interface Settings {
   readonly disk?: Disk
   readonly queueBytesMax?: number
   readonly fetchText?: FetchText
+  readonly makeToken?: () => Promise<string>
 }
 
 interface Recorded {
@@ -66,7 +67,7 @@ async function record(t: TestContext, simulator: Simulator, settings: Settings =
       venue: coinbase,
       fetchText: settings.fetchText ?? fetchText,
       dial: dialWebSocket,
-      makeToken: null,
+      makeToken: settings.makeToken ?? null,
       report: () => undefined,
       say: (text) => said.push(text),
       host: 'test',
@@ -238,11 +239,12 @@ for (const [fault, code] of [
 test('a server that refuses is asked again until it does not', patience, async (t) => {
   await withSimulator({}, async (simulator) => {
     simulator.inject({ kind: 'refuse_connects', ms: 400, code: 429 })
-    const { log, stop } = await record(t, simulator)
+    const { log, stop, said } = await record(t, simulator)
     await log.until(() => opened(log) === 1)
     await flowing(log)
     const { comparison } = await stop()
     assert.deepEqual(comparison.differences, [])
+    assert.match(said[0]!, /^no connection: .*429.*; trying again · look at the network and coinbase\.ws_url/)
     const refused = log.all('connection_closed').filter((one) => one['cause'] === 'connect_failed')
     assert.ok(refused.length >= 1)
     assert.match(String(refused[0]!['reason']), /429/)
@@ -436,6 +438,25 @@ test('a product the venue does not have stops the start, with the nearest one', 
     await assert.rejects(running, { kind: 'config', message: /no "ETH-UDS" \(did you mean "ETH-USD"\?\)/ })
     assert.equal(simulator.account().connections.length, 0)
     await log.close()
+  })
+})
+
+test('a subscribe refused with a key says that none is needed', patience, async (t) => {
+  await withSimulator({}, async (simulator) => {
+    // The venue says the same to a channel it does not have as to a key it does not know.
+    const channels = ['level2', 'nope']
+    const refusal = 'watchdog: refused: authentication failure'
+    const keyed = await record(t, simulator, { channels, makeToken: async () => 'a.b.c' })
+    await keyed.log.until(() => keyed.said.length > 0)
+    await keyed.stop()
+    assert.match(
+      keyed.said[0]!,
+      new RegExp(`^${refusal} · correct coinbase.api_key .* public data needs none$`),
+    )
+    const bare = await record(t, simulator, { channels })
+    await bare.log.until(() => bare.said.length > 0)
+    await bare.stop()
+    assert.equal(bare.said[0], refusal)
   })
 })
 

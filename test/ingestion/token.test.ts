@@ -44,7 +44,7 @@ const unusable: readonly (readonly [what: string, key: string, message: RegExp])
   [
     'an Ed25519 key',
     generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    /type ed25519 , not EC P-256/,
+    /type ed25519, not EC P-256/,
   ],
 ]
 

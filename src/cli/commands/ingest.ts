@@ -14,7 +14,7 @@ import { tokenMaker } from '../../ingestion/token.ts'
 import { SegmentLog } from '../../segment/log.ts'
 import { recoverActive } from '../../segment/recovery.ts'
 import { realDisk } from '../../storage/disk.ts'
-import { rawActive } from '../../storage/keys.ts'
+import { rawActive, rawReady, rawRejected } from '../../storage/keys.ts'
 import { acquireLease, leaseHolder, type Lease } from '../../storage/lease.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import type { LocalObjectStore } from '../../storage/object-store.ts'
@@ -49,6 +49,7 @@ export const command: Command = {
     const makeToken = await tokens(config.coinbase, context)
     const store = await openLocalStore(recordingFolder(config))
     for (const note of store.notes) context.output.err(`note: ${note}\n`)
+    await refuseUnlisted(store, context.signal)
     const lease = await holdRecorderLease(store, context)
     const lost = new AbortController()
     const renewing = renewUntil(lease, context, AbortSignal.any([context.signal, lost.signal]), lost)
@@ -74,6 +75,12 @@ export const command: Command = {
     }
     return 0
   },
+}
+
+/** What is sealed in minutes has to find its folders then. @throws {VaultError} `preflight` when one of them is a file, or closed to us */
+async function refuseUnlisted(store: LocalObjectStore, signal: AbortSignal): Promise<void> {
+  for (const folder of [rawActive, rawReady, rawRejected])
+    for await (const _ of store.list(folder(coinbase.name), signal)) break
 }
 
 /** On a full disk it cannot be let go, and what the recording ended with must still be said; a dead owner's lease holds nobody up. */
@@ -303,7 +310,12 @@ async function tokens(
 
 async function readSecret(path: string): Promise<string> {
   try {
-    const { mode } = await stat(path)
+    const found = await stat(path)
+    if (!found.isFile())
+      throw new VaultError('config', `coinbase.api_secret_file: ${path} is not a file`, {
+        remedy: 'name the file that holds the private key',
+      })
+    const { mode } = found
     if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
       throw new VaultError(
         'config',
