@@ -7,7 +7,7 @@ import { messageOf, VaultError } from '../core/errors.ts'
 
 /**
  * @param name its ending says how it is packed
- * @throws {VaultError} `invalid` when this Node cannot read zstd, `corrupt` when the archive is damaged
+ * @throws {VaultError} `preflight` when this Node cannot read zstd, `corrupt` when the archive is damaged
  */
 export async function* unpacked(
   name: string,
@@ -38,7 +38,7 @@ function decoderOf(name: string): Transform | null {
   // Node 22.15 and later have zstd; the types of Node 20 do not name it.
   const create = (zlib as { createZstdDecompress?: () => Transform }).createZstdDecompress
   if (create !== undefined) return create()
-  throw new VaultError('invalid', `${name}: this Node cannot read zstd`, {
+  throw new VaultError('preflight', `${name}: this Node cannot read zstd`, {
     remedy: 'run it with Node 22.15 or later',
   })
 }

@@ -220,6 +220,8 @@ test('a flipped byte, a cut end and an exchanged segment in raw/ready are found'
   assert.deepEqual(await kinds(), ['segment_damaged', 'segment_damaged'])
   await vault.write(key, whole.slice(0, whole.indexOf('{"seal"')))
   assert.deepEqual(await kinds(), ['segment_damaged'])
+  // The way out is one that the conversion, which leaves it alone, agrees with.
+  assert.match((await verify()).findings[0]!.remedy, /move it to raw\/active and run "mdv segments recover"/)
   await vault.write(key, sealedSegment(5, [step, step, step], '0'.repeat(64)))
   assert.deepEqual(await kinds(), ['segment_chain'])
 })

@@ -30,6 +30,11 @@ export interface CheckedRaw {
 const useNewest = 'use the newest mdv on this vault'
 const withoutHeader =
   'restore it from a backup; it is left alone meanwhile, and none of its lines is converted'
+const cutShort =
+  'was its copying cut short? restore it whole, or move it to raw/active and run "mdv segments recover"; it is not converted meanwhile'
+const otherBytes =
+  'it bears the identity of a converted segment: compare the two, and move it out of raw/ready'
+const otherArchive = 'restore it from a backup: it cannot be converted again'
 const keepBoth = 'keep the file; "mdv etl" converts its good lines and puts the bad ones into raw/rejected'
 
 /**
@@ -106,7 +111,16 @@ function checkScan(
   const expected = entry.source?.file_sha256
   // The very bytes that were converted: their damage is known, and what it spoiled is among the rejects.
   const isKnown = expected === scan.fileSha256
-  const say = (message: string, remedy = keepBoth): void => {
+  // What the rest of it means, this version cannot say.
+  if (scan.headerProblem?.includes('newer version') === true)
+    return { findings: [error('segment_newer', key, scan.headerProblem, useNewest)], facts: null }
+  // Nothing behind it was looked at.
+  if (scan.headerProblem !== null)
+    return { findings: [error('segment_damaged', key, scan.headerProblem, withoutHeader)], facts: null }
+  const isOther = expected !== undefined && !isKnown
+  const other = key.startsWith('raw/archive/') ? otherArchive : otherBytes
+  const remedy = isOther ? other : scan.seal === null ? cutShort : keepBoth
+  const say = (message: string): void => {
     findings.push(
       isKnown
         ? warning(
@@ -118,18 +132,12 @@ function checkScan(
         : error('segment_damaged', key, message, remedy),
     )
   }
-  // What the rest of it means, this version cannot say.
-  if (scan.headerProblem?.includes('newer version') === true)
-    return { findings: [error('segment_newer', key, scan.headerProblem, useNewest)], facts: null }
-  // Nothing behind it was looked at.
-  if (scan.headerProblem !== null)
-    return { findings: [error('segment_damaged', key, scan.headerProblem, withoutHeader)], facts: null }
   if (scan.badLines > 0) say(`${scan.badLines} bad lines (${problems.join('; ')})`)
-  if (scan.header !== null && scan.seal === null) say('it has no seal: its end is missing')
+  if (scan.seal === null) say('it has no seal: its end is missing')
   if (scan.sealProblem !== null) say(scan.sealProblem)
   else if (scan.seal !== null && scan.badLines === 0)
     for (const problem of checkSeal(scan.seal, scan, connections)) say(problem)
-  if (expected !== undefined && !isKnown)
+  if (isOther)
     say(
       `sha256 ${scan.fileSha256.slice(0, 12)}… ≠ ${expected.slice(0, 12)}… in its receipt: not the bytes that were converted`,
     )
