@@ -86,6 +86,7 @@ function syntaxWords(fault: { code: string; message: string; pos: [number, numbe
   const message = fault.message.split('\n')[0]!.replace(/\.$/, '')
   const word = /^[\w.-]+/.exec(text.slice(fault.pos[0]))?.[0]
   if (fault.code === 'DUPLICATE_KEY') return `duplicate key "${word ?? ''}": keep one of them`
+  if (fault.code === 'MULTIPLE_DOCS') return 'a second document begins here: keep one of them, without "---"'
   if (fault.code === 'TAB_AS_INDENT') return 'a tab as indentation: use spaces'
   return `not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`
 }

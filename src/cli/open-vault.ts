@@ -34,7 +34,8 @@ export async function openVault(
   return Object.assign(new LayeredStore(segments, parquet), { notes: [...segments.notes, ...parquet.notes] })
 }
 
-async function refuseMissing(place: Place): Promise<void> {
+/** @throws {VaultError} `preflight` when a local place is not there */
+export async function refuseMissing(place: Place): Promise<void> {
   if (place.backend !== 'local') return
   try {
     await stat(place.baseDir)

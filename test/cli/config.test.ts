@@ -146,6 +146,10 @@ const mistakes: readonly (readonly [yaml: string, ...lines: string[]])[] = [
     'c.yaml:2:27 storage.s3.aws_access_key_id: needs storage.s3.aws_secret_access_key beside it',
   ],
   ['etl:\n  archive: true\netl:\n  archive: no\n', 'c.yaml:3:1 duplicate key "etl": keep one of them'],
+  [
+    'etl:\n  archive: true\n---\netl:\n',
+    'c.yaml:3:1 a second document begins here: keep one of them, without "---"',
+  ],
   ['etl:\n\tarchive: true\n', 'c.yaml:2:1 a tab as indentation: use spaces'],
   [
     'storage:\n  s3: {aws_secret_access_key: [hush]}\n',

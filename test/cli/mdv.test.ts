@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { DuckDBInstance } from '@duckdb/node-api'
 import { commands } from '../../src/cli/registry.ts'
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
@@ -68,6 +69,17 @@ const refusals: readonly (readonly [args: string, code: number, err: RegExp])[] 
   ['status --config none.yaml', 3, /^mdv: none\.yaml: no such file\n {2}→ /],
   ['status --base-dir nothing', 4, /^mdv: .*nothing: there is no vault here\n {2}→ /],
   ['etl --once --base-dir nothing', 4, /^mdv: .*nothing: there is no vault here\n {2}→ /],
+  ['segments recover --base-dir nothing', 4, /^mdv: .*nothing: there is no vault here\n {2}→ /],
+  [
+    'etl --once --base-dir inplace',
+    4,
+    /^mdv: cannot use .*inplace.raw.ready.coinbase.*: ENOTDIR\n {2}→ a file stands /,
+  ],
+  [
+    'ingest --base-dir inplace',
+    4,
+    /^mdv: cannot use .*inplace.raw.ready.coinbase.*: ENOTDIR\n {2}→ a file stands /,
+  ],
   [
     'etl --once --from 2025-12-04 --until 2025-12-04',
     2,
@@ -83,6 +95,8 @@ const refusals: readonly (readonly [args: string, code: number, err: RegExp])[] 
 test('what is wrong is one line with the way out, and a code that says what to do', async () => {
   writeFileSync(join(folder, 'file'), 'x')
   await mdv(['init', '--yes', '--config', 'full/c.yaml'])
+  mkdirSync(join(folder, 'inplace/raw'), { recursive: true })
+  writeFileSync(join(folder, 'inplace/raw/ready'), 'x')
   const ends = await Promise.all(refusals.map(([args]) => mdv(args.split(' '))))
   for (const [i, [args, code, err]] of refusals.entries()) {
     assert.match(ends[i]!.err, err, args)
@@ -141,6 +155,28 @@ test('doctor names what is wrong with its remedy: 4 for the machine, 5 when only
   const checks = JSON.parse(machine.out) as { check: string; state: string; remedy?: string }[]
   assert.equal(checks.find(({ check }) => check === 'folder')?.state, 'fail')
   assert.ok(checks.every(({ state, remedy }) => state === 'ok' || remedy !== undefined))
+})
+
+test('doctor ends with 3 where the configuration is what is wrong', async () => {
+  writeFileSync(join(folder, 'sick.yaml'), 'coinbase: {chanels: [ticker]}\n')
+  const { code, out } = await mdv(['doctor', '--config', 'sick.yaml'])
+  assert.equal(code, 3)
+  assert.match(out, /^✗ configuration +sick\.yaml:1:12 coinbase: unknown key "chanels"/)
+})
+
+test('adopting Parquet says which files of lines it passed over', async () => {
+  mkdirSync(join(folder, 'old'))
+  const instance = await DuckDBInstance.create(':memory:')
+  const connection = await instance.connect()
+  await connection.run(`COPY (SELECT 1 AS a) TO '${join(folder, 'old/a.parquet').replaceAll("'", "''")}'`)
+  connection.closeSync()
+  instance.closeSync()
+  const plain = await mdv(['adopt', 'old', '--base-dir', 'adopting'])
+  assert.deepEqual([plain.code, plain.err], [0, ''])
+  for (const name of ['b.ndjson', 'c.jsonl.gz']) writeFileSync(join(folder, 'old', name), '')
+  const mixed = await mdv(['adopt', 'old', '--base-dir', 'adopting'])
+  assert.equal(mixed.code, 0)
+  assert.match(mixed.err, /^note: old.b\.ndjson and 1 more passed over, as the folder holds Parquet too/)
 })
 
 test('a reader that leaves ends the command without a word', async () => {

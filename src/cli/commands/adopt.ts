@@ -49,6 +49,7 @@ export const command: Command = {
         context.signal,
       )
       await context.output.out(context.json ? toJson(outcome, 0) : folderText(outcome))
+      if (found.passedOver.length > 0) context.output.err(passedOverText(found.passedOver))
       return 0
     }
     const { adoptFile } = await import('../../query/adopt/adopt-file.ts')
@@ -80,7 +81,10 @@ function isDryRun(context: CommandContext): boolean {
   return context.options['dryRun'] === true
 }
 
-type Found = { readonly kind: 'lines'; readonly files: readonly string[] } | { readonly kind: 'parquet' }
+type Found =
+  | { readonly kind: 'lines'; readonly files: readonly string[] }
+  /** With files of lines among them, which are not read. */
+  | { readonly kind: 'parquet'; readonly passedOver: readonly string[] }
 
 const lineFile = /\.(ndjson|jsonl|json|log|txt)(\.gz)?$/
 
@@ -89,11 +93,11 @@ async function look(path: string): Promise<Found> {
   if (info.isFile()) return { kind: 'lines', files: [path] }
   const entries = await readdir(path, { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile())
-  if (files.some((entry) => entry.name.endsWith('.parquet'))) return { kind: 'parquet' }
   const lines = files
     .filter((entry) => lineFile.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
     .sort()
+  if (files.some((entry) => entry.name.endsWith('.parquet'))) return { kind: 'parquet', passedOver: lines }
   if (lines.length > 0) return { kind: 'lines', files: lines }
   throw new VaultError('usage', `${path}: no .ndjson, .jsonl or .parquet file is in it`, {
     remedy: 'name the file itself if it has another ending',
@@ -120,6 +124,11 @@ function fileText(file: string, outcome: AdoptOutcome): string {
   const resumed = segmentsFound === 0 ? '' : `, ${segmentsFound} of them from an earlier run`
   const where = record.rejects_key === null ? '' : ` in ${record.rejects_key}`
   return `${file}: ${record.frames} frames in ${record.segments.length} segments${resumed}${rejected}${where}; next: mdv etl --once\n`
+}
+
+function passedOverText(files: readonly string[]): string {
+  const more = files.length === 1 ? '' : ` and ${files.length - 1} more`
+  return `note: ${files[0]}${more} passed over, as the folder holds Parquet too; adopt files of lines one by one\n`
 }
 
 function folderText(outcome: FolderOutcome): string {

@@ -19,6 +19,7 @@ export const command: Command = {
     const results = await examine(context)
     if (context.json) await context.output.out(JSON.stringify(results.map(resultJson), null, 2) + '\n')
     const failed = results.filter((result) => result.verdict.state === 'fail')
+    if (failed.some((result) => result.of === 'configuration')) return 3
     if (failed.some((result) => result.of === 'machine')) return 4
     return failed.length > 0 ? 5 : 0
   },
@@ -38,7 +39,7 @@ async function printPolicy(context: CommandContext): Promise<ExitCode> {
 
 interface Result {
   readonly name: string
-  readonly of: Check['of']
+  readonly of: Check['of'] | 'configuration'
   readonly verdict: Verdict
 }
 
@@ -50,10 +51,10 @@ async function examine(context: CommandContext): Promise<Result[]> {
   }
   const around = await surroundings(context)
   if (!('config' in around)) {
-    await add({ name: 'configuration', of: 'machine', verdict: around })
+    await add({ name: 'configuration', of: 'configuration', verdict: around })
     return results
   }
-  await add({ name: 'configuration', of: 'machine', verdict: { state: 'ok', words: 'valid' } })
+  await add({ name: 'configuration', of: 'configuration', verdict: { state: 'ok', words: 'valid' } })
   const { failedCheck, machineChecks } = await import('../doctor/machine.ts')
   const { venueChecks } = await import('../doctor/venue.ts')
   const { bucketChecks } = await import('../doctor/bucket.ts')

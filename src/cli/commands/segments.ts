@@ -16,7 +16,7 @@ import { coinbase } from '../../venue/coinbase.ts'
 import { sequenceNumbers } from '../../venue/sequence.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { recordingFolder, type Config, type StorageConfig } from '../config.ts'
-import { openVault } from '../open-vault.ts'
+import { openVault, refuseMissing } from '../open-vault.ts'
 import { leftToNewer } from '../rescue.ts'
 import { openForReading } from '../open-reading.ts'
 
@@ -144,6 +144,7 @@ async function inVault(
 }
 
 async function recover(context: CommandContext, config: Config): Promise<ExitCode> {
+  await refuseMissing(config.storage.ingestion)
   const store = await openLocalStore(recordingFolder(config))
   const { recoverDead } = await import('../../query/recover.ts')
   const options = { isPatient: context.options['wait'] === true, sequenceOf: sequenceNumbers(coinbase) }
