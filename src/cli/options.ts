@@ -81,7 +81,7 @@ const ingestionRows: readonly Row[] = [
     'ingestion.flush_interval_seconds',
     decimal('seconds', 0.01, 300),
     0.2,
-    'longest time a received frame waits for fsync (also flushed at each 1 MiB)',
+    'longest time a received frame waits for fsync (also flushed at each 256 KiB)',
   ],
   [
     'ingestion.enable_fsync',
