@@ -46,6 +46,7 @@ export class S3Connection {
   /** Before every key of ours: empty, or ending in a slash. */
   readonly keyPrefix: string
   readonly #client: S3Client
+  readonly #profile: string | undefined
   readonly #retries: S3Retries
   readonly #random: S3Deps['random']
   readonly #closing = new AbortController()
@@ -59,6 +60,7 @@ export class S3Connection {
     this.forcePathStyle = settings.forcePathStyle
     this.clock = deps.clock
     this.keyPrefix = settings.prefix === '' ? '' : `${settings.prefix}/`
+    this.#profile = deps.env['AWS_PROFILE']
     this.#random = deps.random
     this.#retries = deps.retries ?? usualRetries
     this.#client = makeClient(this.sdk, settings, region, this.endpointUrl, deps)
@@ -79,6 +81,7 @@ export class S3Connection {
       bucket: this.bucket,
       region: this.region,
       endpointUrl: this.endpointUrl,
+      profile: this.#profile,
     }
   }
 

@@ -10,6 +10,8 @@ export interface S3Context {
   readonly region: string
   /** null: AWS. */
   readonly endpointUrl: string | null
+  /** What AWS_PROFILE says. */
+  readonly profile?: string | undefined
 }
 
 interface Sentence {
@@ -26,10 +28,12 @@ const preflight =
   (says: string, remedy: string): Explanation =>
   () => ({ kind: 'preflight', says, remedy })
 
-const credentialsMissing = preflight(
-  'no AWS credentials were found',
-  'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, log in with aws sso login, or run where an instance or container role is',
-)
+const credentialsMissing: Explanation = ({ profile }) => ({
+  kind: 'preflight',
+  says: `no AWS credentials were found${profile === undefined ? '' : `, none of a profile ${JSON.stringify(profile)} (AWS_PROFILE) either`}`,
+  remedy:
+    'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, log in with aws sso login, or run where an instance or container role is',
+})
 const expired = preflight(
   'the session token has expired',
   'log in again (aws sso login) or renew AWS_SESSION_TOKEN',
@@ -69,6 +73,13 @@ const damaged: Explanation = () => ({
   kind: 'unavailable',
   says: 'the bytes were damaged on their way, again and again',
   remedy: 'check the network and any proxy between; the checksums of both ends disagree',
+})
+
+const unreadable: Explanation = (context) => ({
+  kind: 'unavailable',
+  says: `what ${server(context)} answers is not S3, or is damaged on its way, again and again`,
+  remedy:
+    "check that the endpoint is the server's API, not its console or another page, and any proxy between",
 })
 
 const explanations: Readonly<Record<string, Explanation>> = {
@@ -137,7 +148,7 @@ const explanations: Readonly<Record<string, Explanation>> = {
   InvalidDigest: damaged,
   XAmzContentSHA256Mismatch: damaged,
   IncompleteBody: damaged,
-  DamagedAnswer: damaged,
+  DamagedAnswer: unreadable,
   SlowDown: (context) => ({
     kind: 'unavailable',
     says: `${server(context)} asks for fewer requests`,
@@ -148,6 +159,10 @@ const explanations: Readonly<Record<string, Explanation>> = {
   EROFS: preflight('the local disk is read-only', 'mount it writable, or use another working folder'),
   EACCES: preflight('a local file may not be read or written', 'give this user the right to'),
   ENOENT: preflight('the local file or its folder is gone', 'see what removes files of the working folder'),
+  EPROTO: preflight(
+    'there is no TLS at that endpoint, or none that both ends know',
+    'check the port, and whether the endpoint begins with http:// rather than https://',
+  ),
   DEPTH_ZERO_SELF_SIGNED_CERT: preflight(
     'its certificate is signed by itself',
     'give Node the certificate by NODE_EXTRA_CA_CERTS',
@@ -181,7 +196,11 @@ function sentence(context: S3Context, failure: S3Failure): Sentence {
   if (explanation !== undefined) return explanation(context, failure)
   return isTransient(failure)
     ? { kind: 'unavailable', says: `${server(context)} is failing`, remedy: 'try again later' }
-    : { kind: 'preflight', says: `${server(context)} refuses it`, remedy: 'see the code for the reason' }
+    : {
+        kind: 'preflight',
+        says: `${server(context)} refuses it`,
+        remedy: 'the code is its own reason; is the endpoint that of an S3 server?',
+      }
 }
 
 function byStatus(status: number | undefined): Explanation | undefined {
@@ -192,7 +211,8 @@ function byStatus(status: number | undefined): Explanation | undefined {
 /** The SDK says which profile or session it is about; of everything else the code is enough. */
 function detailOf({ code, status }: S3Failure, cause: Error): string {
   if (code === 'CredentialsProviderError') return cause.message
-  return status === undefined ? code : `${status} ${code}`
+  if (status === undefined) return code
+  return code === `${status}` ? `HTTP ${code}` : `${status} ${code}`
 }
 
 function requestContext(context: S3Context, failure: S3Failure): Record<string, string> {

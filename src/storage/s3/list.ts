@@ -1,9 +1,10 @@
 /** Listings of any length. A listing that cannot be trusted to be whole is an error, never a shorter one. */
 
-import type { ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
+import type { ListObjectsV2CommandInput, ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
 import { VaultError } from '../../core/errors.ts'
 import type { ObjectInfo } from '../object-store.ts'
-import type { S3Connection } from './connection.ts'
+import type { Attempt, S3Connection } from './connection.ts'
+import { DamagedAnswer } from './failure.ts'
 
 /**
  * Objects whose key starts with `prefix`, without what is not the vault's: the markers consoles make for folders, and our own probes.
@@ -60,18 +61,33 @@ function page(
 ): Promise<ListObjectsV2CommandOutput> {
   return connection.request(
     'list',
-    ({ client, sdk, options }) =>
-      client.send(
-        new sdk.ListObjectsV2Command({
+    (attempt) =>
+      sendList(
+        {
           Bucket: connection.bucket,
           Prefix: fullPrefix,
           EncodingType: 'url',
           ...(token === undefined ? {} : { ContinuationToken: token }),
-        }),
-        options,
+        },
+        attempt,
       ),
     signal,
   )
+}
+
+/**
+ * One request for a page.
+ *
+ * @throws {DamagedAnswer} for an answer that is no listing: of a web page that a proxy or console sent with 200, the SDK makes an empty one
+ */
+export async function sendList(
+  input: ListObjectsV2CommandInput,
+  { client, sdk, options }: Attempt,
+): Promise<ListObjectsV2CommandOutput> {
+  const answer = await client.send(new sdk.ListObjectsV2Command(input), options)
+  if (answer.Name === undefined && answer.IsTruncated === undefined)
+    throw new DamagedAnswer('no listing was answered')
+  return answer
 }
 
 /**

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import type { PutOutcome } from '../object-store.ts'
 import type { Attempt, S3Connection } from './connection.ts'
 import { sha256Name, tokenName, type Content } from './content.ts'
-import { isAbsent, isConditionFailed } from './failure.ts'
+import { DamagedAnswer, isAbsent, isConditionFailed } from './failure.ts'
 
 /** Sending more than this once more costs more than asking first whether it landed. */
 const askAboveBytes = 256 * 1024
@@ -67,13 +67,18 @@ export async function putAfterLooking(
   return 'created'
 }
 
-/** One PutObject. @returns its ETag */
+/**
+ * One PutObject.
+ *
+ * @returns its ETag
+ * @throws {DamagedAnswer} for a 200 without one: something else than an S3 server answered
+ */
 export async function sendPut(
   connection: S3Connection,
   put: Put,
   condition: { readonly IfNoneMatch?: '*'; readonly IfMatch?: string },
   attempt: Attempt,
-): Promise<string | undefined> {
+): Promise<string> {
   const { content } = put
   const command = new attempt.sdk.PutObjectCommand({
     Bucket: connection.bucket,
@@ -88,6 +93,7 @@ export async function sendPut(
     signBody(command, content.sha256)
     return attempt.client.send(command, attempt.options)
   })
+  if (answer.ETag === undefined) throw new DamagedAnswer('no ETag was answered')
   return answer.ETag
 }
 

@@ -3,6 +3,7 @@
 import { S3Connection } from './connection.ts'
 import { explainS3 } from './explain.ts'
 import { readFailure } from './failure.ts'
+import { sendList } from './list.ts'
 import { namedRegion, type S3Deps, type S3Settings } from './settings.ts'
 
 /** Every AWS endpoint knows where every bucket is; other servers mostly do not care. */
@@ -31,16 +32,8 @@ export async function connectToBucket(settings: S3Settings, deps: S3Deps): Promi
 
 async function tryToList(connection: S3Connection): Promise<unknown> {
   try {
-    await connection.request('list', ({ client, sdk, options }) =>
-      client.send(
-        new sdk.ListObjectsV2Command({
-          Bucket: connection.bucket,
-          Prefix: connection.keyPrefix,
-          MaxKeys: 1,
-        }),
-        options,
-      ),
-    )
+    const input = { Bucket: connection.bucket, Prefix: connection.keyPrefix, MaxKeys: 1 }
+    await connection.request('list', (attempt) => sendList(input, attempt))
     return undefined
   } catch (error) {
     return error ?? new Error('refused without a word')

@@ -28,6 +28,8 @@ export const faultKinds = [
   'slow',
   /** It happened, and no answer ever comes. */
   'hang',
+  /** Without effect: what stands between answers 200 with a page of its own. */
+  'web-page',
   'repeated-page',
   'lost-token',
 ] as const

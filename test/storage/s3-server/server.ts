@@ -32,6 +32,12 @@ const refusals: Readonly<Partial<Record<FaultKind, readonly [number, string]>>> 
   precondition: [412, 'PreconditionFailed'],
 }
 
+const webPage: S3Answer = {
+  status: 200,
+  headers: { 'content-type': 'text/html' },
+  body: '<html><body>Please log in</body></html>',
+}
+
 export class S3Server {
   readonly faults: Faults
   readonly buckets: Buckets
@@ -105,6 +111,7 @@ export class S3Server {
     this.counts.set(operation, (this.counts.get(operation) ?? 0) + 1)
     const fault = this.faults.draw(operation)
     if (fault === 'reset-before') return reset(request)
+    if (fault === 'web-page') return send(request, response, webPage, undefined)
     if (fault === 'slow') await sleep(this.slowMs, undefined, { ref: false })
     const answered = this.#answer(operation, request, raw, { bucket, key, query }, fault)
     if (fault === 'reset-after') return reset(request)

@@ -78,3 +78,13 @@ test('a listing with a page twice, or cut without a token, throws', async (t) =>
   server.faults.next('lost-token', 'ListObjectsV2')
   await assert.rejects(listAll(store, '', never), { kind: 'unavailable', message: /more and not where/ })
 })
+
+test('a web page with 200, as a proxy or a console sends it, is no empty listing', async (t) => {
+  const server = await startServer(t)
+  fill(server, ['some/where/a'])
+  const store = await openOn(t, server)
+  server.faults.next('web-page', 'ListObjectsV2')
+  assert.equal((await listAll(store, '', never)).length, 1)
+  server.faults.next('web-page', 'ListObjectsV2', 6)
+  await assert.rejects(listAll(store, '', never), { kind: 'unavailable', message: /is not S3/ })
+})

@@ -123,6 +123,16 @@ test('a clock that is off, a bucket that is not there and a bad name are told at
   await assert.rejects(open('vault'), { kind: 'preflight', message: /clock is more than 15 minutes off/ })
 })
 
+test('an endpoint at which a web page answers is told at opening', async (t) => {
+  const server = await startServer(t)
+  server.faults.next('web-page', 'ListObjectsV2', 6)
+  await assert.rejects(openS3Store(await settingsFor(t, server), 'read', testDeps), {
+    kind: 'unavailable',
+    message: /^s3:\/\/vault: what http:\S+ answers is not S3/,
+    remedy: /API, not its console/,
+  })
+})
+
 function setEnvironment(t: TestContext, values: Readonly<Record<string, string | undefined>>): void {
   for (const [name, value] of Object.entries(values)) {
     const before = process.env[name]
@@ -153,6 +163,10 @@ test('credentials that are not configured come from the chain of AWS, and their 
   await assert.rejects(openS3Store(settings, 'read', testDeps), {
     kind: 'preflight',
     message: /no AWS credentials were found \(Could not load credentials/,
+  })
+  await assert.rejects(openS3Store(settings, 'read', { ...testDeps, env: { AWS_PROFILE: 'vualt' } }), {
+    kind: 'preflight',
+    message: /none of a profile "vualt" \(AWS_PROFILE\) either/,
   })
   setEnvironment(t, {
     AWS_ACCESS_KEY_ID: testAccount.accessKeyId,

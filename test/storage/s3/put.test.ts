@@ -35,6 +35,16 @@ test('a refused put whose rival is gone again answers exists: someone had the na
   assert.equal(await store.putIfAbsent('claim', body), 'exists')
 })
 
+test('a web page with 200 is not believed to be a put that landed', async (t) => {
+  const server = await startServer(t)
+  const store = await openOn(t, server)
+  server.faults.next('web-page', 'PutObject')
+  assert.equal(await store.putIfAbsent('claim', body), 'created')
+  assert.deepEqual(await store.get('claim'), body)
+  server.faults.next('web-page', 'PutObject', 6)
+  await assert.rejects(store.putIfAbsent('other', body), { kind: 'unavailable', message: /is not S3/ })
+})
+
 test('409 is tried again', async (t) => {
   const server = await startServer(t)
   const store = await openOn(t, server)
@@ -98,7 +108,7 @@ test('what is put carries its checksums, and one that is damaged on the way back
   assert.deepEqual(await store.get('receipt'), body)
   assert.equal(store.requests.get, 3)
   server.faults.next('damaged', 'GetObject', 6)
-  await assert.rejects(store.get('receipt'), { kind: 'unavailable', message: /damaged on their way/ })
+  await assert.rejects(store.get('receipt'), { kind: 'unavailable', message: /damaged on its way/ })
 })
 
 test('a server that knows no trailing checksums takes every put', async (t) => {
