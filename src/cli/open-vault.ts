@@ -8,9 +8,17 @@ import { isSamePlace, type Place } from '../storage/place.ts'
 import type { CommandContext } from './command.ts'
 import type { StorageConfig } from './config.ts'
 
-export function storeDeps(context: CommandContext, storage: Pick<StorageConfig, 'cache_dir'>): StoreDeps {
-  const { clock, random, env } = context
-  return { clock, random, env, cacheDir: storage.cache_dir }
+/** What has begun may take so long to end once a stop was asked for; a bucket that does not answer holds it up no longer. */
+const stopGraceMs = 30_000
+
+/** @param graceMs 0: a stop aborts at once what is under way */
+export function storeDeps(
+  context: CommandContext,
+  storage: Pick<StorageConfig, 'cache_dir'>,
+  graceMs = stopGraceMs,
+): StoreDeps {
+  const { clock, random, env, signal } = context
+  return { clock, random, env, cacheDir: storage.cache_dir, stop: { signal, graceMs } }
 }
 
 /**
@@ -26,7 +34,7 @@ export async function openVault(
   make = false,
 ): Promise<OpenedStore> {
   const { raw, processed } = storage
-  const deps = storeDeps(context, storage)
+  const deps = storeDeps(context, storage, access === 'read' ? 0 : stopGraceMs)
   if (!make) await Promise.all([raw, processed].map(refuseMissing))
   const parquet = await openStore(processed, access, deps)
   if (isSamePlace(raw, processed)) return parquet

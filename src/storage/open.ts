@@ -5,6 +5,7 @@ import type { Clock, Random } from '../core/clock.ts'
 import { openLocalStore } from './local.ts'
 import type { ObjectStore } from './object-store.ts'
 import type { LocalPlace, Place, S3Place } from './place.ts'
+import type { Stop } from './s3/settings.ts'
 
 export interface StoreDeps {
   readonly clock: Clock
@@ -12,6 +13,8 @@ export interface StoreDeps {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Local folder for scratch and copies, for stores that are not on this machine's disk. */
   readonly cacheDir: string
+  /** Left out: stores elsewhere wait for their answers, however long those take. */
+  readonly stop?: Stop | undefined
 }
 
 /** `read`: nothing will be written, so that nothing about writing is tried or required. */

@@ -38,7 +38,7 @@ export async function bucketChecks(around: Surroundings): Promise<Check[]> {
 export type BucketCheck = (connection: S3Connection, around: Surroundings, place: S3Place) => Check
 
 async function open(
-  { clock, random, env, config }: Surroundings,
+  { clock, random, env, config, signal }: Surroundings,
   place: S3Place,
 ): Promise<{ readonly verdict: Verdict; readonly connection?: S3Connection }> {
   const { connectToBucket } = await import('../../storage/s3/region.ts')
@@ -46,7 +46,8 @@ async function open(
   try {
     const settings = { ...place, workDir: join(config.storage.cache_dir, 'work') }
     const once = { attempts: 2, firstMs: 200, limitMs: 1000, giveUpMs: 10_000 }
-    const connection = await connectToBucket(settings, { clock, random, env, retries: once })
+    const stop = { signal, graceMs: 0 }
+    const connection = await connectToBucket(settings, { clock, random, env, retries: once, stop })
     const elapsedMs = (clock.monotonicMs() - startedMs).toFixed(0)
     return {
       verdict: ok(`${placeName(place)} in ${connection.region}, listed in ${elapsedMs} ms`),

@@ -5,8 +5,9 @@
 
 import type { S3Client } from '@aws-sdk/client-s3'
 import { backoffMs } from '../../core/backoff.ts'
+import type { Timer } from '../../core/clock.ts'
 import { VaultError } from '../../core/errors.ts'
-import { either } from './abort.ts'
+import { callOnAbort, either } from './abort.ts'
 import { explainS3, type S3Context } from './explain.ts'
 import { isTransient, readFailure } from './failure.ts'
 import { RequestCounter, type RequestKind } from './requests.ts'
@@ -18,6 +19,7 @@ import {
   type S3Deps,
   type S3Retries,
   type S3Settings,
+  type Stop,
 } from './settings.ts'
 import { Turnstile } from './turnstile.ts'
 
@@ -50,6 +52,8 @@ export class S3Connection {
   readonly #retries: S3Retries
   readonly #random: S3Deps['random']
   readonly #closing = new AbortController()
+  #release: () => void = () => undefined
+  #ending: Timer | undefined
   readonly #turnstile = new Turnstile(requestsAtOnce)
 
   constructor(settings: S3Settings, region: string, deps: S3Deps) {
@@ -157,7 +161,8 @@ export class S3Connection {
   }
 
   explain(error: unknown, key: string, signal?: AbortSignal): unknown {
-    return signal?.aborted === true ? signal.reason : explainS3(error, this.context(key))
+    for (const each of [signal, this.closing]) if (each?.aborted === true) return each.reason
+    return explainS3(error, this.context(key))
   }
 
   /** Aborted when the store is closed. */
@@ -165,9 +170,23 @@ export class S3Connection {
     return this.#closing.signal
   }
 
+  /** From here on a stop closes it, `graceMs` later; what is under way then throws the signal's reason. */
+  closeAfter({ signal, graceMs }: Stop): void {
+    this.#release = callOnAbort([signal], (reason) => {
+      if (graceMs === 0) this.#end(reason)
+      else this.#ending = this.clock.after(graceMs, () => this.#end(reason))
+    })
+  }
+
   /** Aborts what is under way and lets go of the sockets. */
   close(): void {
-    this.#closing.abort(new VaultError('closed', `s3://${this.bucket}: the store was closed`))
+    this.#release()
+    this.#ending?.cancel()
+    this.#end(new VaultError('closed', `s3://${this.bucket}: the store was closed`))
+  }
+
+  #end(reason: unknown): void {
+    this.#closing.abort(reason)
     this.#client.destroy()
   }
 }

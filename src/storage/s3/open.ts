@@ -18,7 +18,12 @@ export async function openS3Store(settings: S3Settings, mode: S3Mode, deps: S3De
   const connection = await connectToBucket(settings, deps)
   try {
     if (mode === 'read') return new S3Store(connection, settings.workDir, true, [])
-    const failedCheck = await connection.explained('', () => failedCheckOf(connection, settings.workDir))
+    const signal = deps.stop?.signal
+    const failedCheck = await connection.explained(
+      '',
+      () => failedCheckOf(connection, settings.workDir, signal),
+      signal,
+    )
     if (failedCheck === undefined) return new S3Store(connection, settings.workDir, true, [])
     if (mode === 'shared') throw notShareable(connection, failedCheck)
     const note = `s3://${connection.bucket}: ${failedCheck}; only this one process may write there`
@@ -29,9 +34,13 @@ export async function openS3Store(settings: S3Settings, mode: S3Mode, deps: S3De
   }
 }
 
-async function failedCheckOf(connection: S3Connection, workDir: string): Promise<string | undefined> {
-  if (await wasShared(connection, workDir)) return probeAgain(connection)
-  const probed = await probeConditions(connection)
+async function failedCheckOf(
+  connection: S3Connection,
+  workDir: string,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  if (await wasShared(connection, workDir)) return probeAgain(connection, signal)
+  const probed = await probeConditions(connection, signal)
   if (probed.verdict === 'single-writer') return probed.failedCheck
   await rememberShared(connection, workDir)
   return undefined

@@ -47,10 +47,12 @@ export async function probeConditions(
  *
  * @returns what failed
  */
-export async function probeAgain(connection: S3Connection): Promise<string | undefined> {
+export async function probeAgain(
+  connection: S3Connection,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   return withFolder(connection, async (folder) => {
-    const put = (name: string, condition: Condition) =>
-      statusOf(connection, folder + name, condition, undefined)
+    const put = (name: string, condition: Condition) => statusOf(connection, folder + name, condition, signal)
     return checkSecond(await put('twice', { IfNoneMatch: '*' }), put)
   })
 }

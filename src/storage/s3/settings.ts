@@ -24,11 +24,21 @@ export interface S3Retries {
   readonly giveUpMs: number
 }
 
+/** How a process that was asked to stop lets go of a bucket, also of one that does not answer. */
+export interface Stop {
+  /** Aborts opening at once. */
+  readonly signal: AbortSignal
+  /** So much later it aborts what an opened store does: time for what has begun. */
+  readonly graceMs: number
+}
+
 export interface S3Deps {
   readonly clock: Clock
   /** For pauses between attempts only; tokens are made by node:crypto. */
   readonly random: Random
   readonly env: Readonly<Record<string, string | undefined>>
+  /** Left out: only `close` ends a store. */
+  readonly stop?: Stop | undefined
   /** Left out: 5 s to connect, 60 s without a byte. */
   readonly timeouts?: S3Timeouts
   /** Left out: 6 attempts, 0.2 s to 5 s between them, none after 2 minutes. */

@@ -2,9 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import type { Clock } from '../../../src/core/clock.ts'
 import { openS3Store } from '../../../src/storage/s3/open.ts'
 import { namedRegion } from '../../../src/storage/s3/settings.ts'
-import { testAccount } from '../s3-server/server.ts'
+import { testAccount, type S3Server } from '../s3-server/server.ts'
 import { failOften, impatientClock, openOn, settingsFor, startServer, testDeps } from './bucket.ts'
 
 test('the region is the one named, by configuration before environment, else the one the bucket tells', async (t) => {
@@ -131,6 +133,56 @@ test('an endpoint at which a web page answers is told at opening', async (t) => 
     message: /^s3:\/\/vault: what http:\S+ answers is not S3/,
     remedy: /API, not its console/,
   })
+})
+
+/** Until a request of this kind, to which no answer comes, has arrived. */
+async function arrived(server: S3Server, operation: string): Promise<void> {
+  const before = server.counts.get(operation) ?? 0
+  while ((server.counts.get(operation) ?? 0) === before) await setImmediate()
+}
+
+test('a stop ends the opening of a bucket that does not answer, in the listing and in the trial of conditions', async (t) => {
+  for (const operation of ['ListObjectsV2', 'PutObject']) {
+    const server = await startServer(t)
+    server.faults.next('hang', operation)
+    const stop = new AbortController()
+    const deps = { ...testDeps, stop: { signal: stop.signal, graceMs: 30_000 } }
+    const opening = openS3Store(await settingsFor(t, server), 'shared', deps)
+    await arrived(server, operation)
+    stop.abort(new Error('asked to stop'))
+    await assert.rejects(opening, { message: 'asked to stop' })
+  }
+})
+
+test('a stop gives what an opened store does its time, and then ends it', async (t) => {
+  const server = await startServer(t)
+  const [stop, graces] = [new AbortController(), [] as { delayMs: number; over: () => void }[]]
+  const clock: Clock = {
+    ...testDeps.clock,
+    after(delayMs, over) {
+      graces.push({ delayMs, over })
+      return { cancel: () => undefined }
+    },
+  }
+  const store = await openOn(
+    t,
+    server,
+    'shared',
+    {},
+    { clock, stop: { signal: stop.signal, graceMs: 30_000 } },
+  )
+  stop.abort(new Error('asked to stop'))
+  assert.equal(await store.putIfAbsent('begun', Buffer.from('x')), 'created')
+  server.faults.next('hang', 'GetObject')
+  const getting = store.get('begun')
+  await arrived(server, 'GetObject')
+  assert.deepEqual(
+    graces.map(({ delayMs }) => delayMs),
+    [30_000],
+  )
+  graces[0]!.over()
+  await assert.rejects(getting, { message: 'asked to stop' })
+  await assert.rejects(store.get('begun'), { message: 'asked to stop' })
 })
 
 function setEnvironment(t: TestContext, values: Readonly<Record<string, string | undefined>>): void {
