@@ -10,6 +10,7 @@ import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { VaultFacts } from '../../src/cli/demo/facts.ts'
+import { demoPrefix } from '../../src/cli/demo/place.ts'
 import { equalities, reportText, type DemoResult } from '../../src/cli/demo/report.ts'
 
 const facts: VaultFacts = {
@@ -60,6 +61,11 @@ test('a line doubled or lost in conversion is seen, and so is a segment left beh
   assert.deepEqual(failing({ ...clean, recordedLines: 1008 }), [1])
   assert.deepEqual(failing({ ...clean, segmentsLeft: 1 }), [2])
   assert.match(reportText({ ...clean, recordedLines: 1008 }, false), /^✗ lines written 1,008 = /m)
+})
+
+test('the prefix of a demo in a bucket is one, whatever its folder is called', () => {
+  assert.equal(demoPrefix('', '/x/20261203T120000'), 'mdv-demo-20261203T120000')
+  assert.equal(demoPrefix('a/b', '/x/my démo & more'), 'a/b/mdv-demo-my_d_mo_more')
 })
 
 test('a demo ends by itself, agrees with its simulator, and leaves a folder that can be asked', async () => {

@@ -45,7 +45,7 @@ export async function bucketPlace(
     throw new VaultError('config', 'mdv demo --storage s3: no bucket is configured', {
       remedy: 'give --backend s3 --s3-bucket NAME, and --s3-endpoint-url for a server other than AWS',
     })
-  const prefix = [configured.prefix, `mdv-demo-${basename(folder)}`].filter((part) => part !== '').join('/')
+  const prefix = demoPrefix(configured.prefix, folder)
   const place: S3Place = { ...configured, prefix }
   // Tried before anything runs: a wrong key is said at once, and not by three processes.
   const store = await openStore(place, 'write', depsOf(context, folder))
@@ -70,6 +70,12 @@ export async function bucketPlace(
     open: async () =>
       withCopies(context, { ...config.storage, processed: place, cache_dir: cacheOf(folder) }, store),
   }
+}
+
+/** A prefix takes fewer characters than a folder's name. */
+export function demoPrefix(configured: string, folder: string): string {
+  const own = `mdv-demo-${basename(folder).replaceAll(/[^A-Za-z0-9._=-]+/g, '_')}`
+  return configured === '' ? own : `${configured}/${own}`
 }
 
 function depsOf(context: CommandContext, folder: string) {
