@@ -59,6 +59,26 @@ export interface StatusReading {
   readonly catalog: Catalog
 }
 
+/** What a recorder's own machine knows without the bucket. */
+export interface SpoolStatus {
+  readonly recorder: RecorderStatus
+  /** Sealed segments that are not in the bucket yet. */
+  readonly spool: WaitingStatus
+}
+
+export async function readSpoolStatus(
+  spool: ObjectStore,
+  clock: Clock,
+  venue: string,
+  signal: AbortSignal,
+): Promise<SpoolStatus> {
+  const waiting = await listAll(spool, rawReady(venue), signal)
+  return {
+    recorder: await recorderStatus(spool, venue, signal),
+    spool: waitingOf([stageOf('ready', clock.nowMs(), waiting)]),
+  }
+}
+
 /** @param spool the local folder a recorder ships to the bucket from; null: it records into the store itself, or elsewhere */
 export async function readStatus(
   store: ObjectStore,
@@ -71,7 +91,7 @@ export async function readStatus(
   const receipts = await readReceipts(store, venue, signal)
   const segments = joinSegments(raw, receipts)
   const rejected = await listAll(store, rawRejected(venue), signal)
-  const waiting = spool === null ? null : await listAll(spool, rawReady(venue), signal)
+  const here = spool === null ? null : await readSpoolStatus(spool, clock, venue, signal)
   const nowMs = clock.nowMs()
   const stages = [
     ...segmentStages(segments, nowMs),
@@ -82,7 +102,7 @@ export async function readStatus(
   const status: Status = {
     location: store.location,
     nowMs,
-    recorder: await recorderStatus(spool ?? store, venue, signal),
+    recorder: here?.recorder ?? (await recorderStatus(store, venue, signal)),
     stages,
     backlog: waitingOf(stages.filter((each) => each.stage === 'ready' || each.stage === 'processing')),
     rows: rowsByTable(receipts),
@@ -96,7 +116,7 @@ export async function readStatus(
       each.problem === null ? [] : [`${each.rawKey ?? each.label}: ${each.problem}`],
     ),
     disk: await diskStatus(store, bytesPerDay(receipts, segments)),
-    spool: waiting === null ? null : waitingOf([stageOf('ready', nowMs, waiting)]),
+    spool: here?.spool ?? null,
   }
   return { status, catalog: { venue, receipts, segments, adopted: [], staged: new Map() } }
 }

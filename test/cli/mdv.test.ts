@@ -46,6 +46,24 @@ test('--help names every command once, with begin, precedence and exit codes', a
   assert.match(out, /8 held elsewhere/)
 })
 
+test('mdv status with the bucket out of reach tells what waits in the spool, then the failure', async () => {
+  const ready = join(folder, 'spool', 'raw', 'ready', 'coinbase')
+  mkdirSync(ready, { recursive: true })
+  writeFileSync(join(ready, 'segment_20261203T14_00001.ndjson'), 'x'.repeat(1500))
+  const env = {
+    MDV_STORAGE_S3_AWS_ACCESS_KEY_ID: 'a',
+    MDV_STORAGE_S3_AWS_SECRET_ACCESS_KEY: 'b',
+    MDV_STORAGE_CACHE_DIR: join(folder, 'cache'),
+  }
+  const away = ['--backend', 's3', '--s3-bucket', 'vault', '--s3-endpoint-url', 'https://127.0.0.1:1']
+  const { code, out, err } = await mdv(['status', ...away], env)
+  assert.equal(code, 5)
+  assert.match(out, /^recorder   none is running\nspool {6}1 segments, 1\.5 kB, oldest \d+ s old\n$/)
+  assert.match(err, /cannot be reached \(ECONNREFUSED\)\n {2}→ /)
+  const json = await mdv(['status', '--json', ...away], env)
+  assert.equal((JSON.parse(json.out) as { spool: { segments: number } }).spool.segments, 1)
+})
+
 test('the help of a command shows its example, its settings and the global flags', async () => {
   const { code, out } = await mdv(['help', 'ingest'])
   assert.equal(code, 0)

@@ -5,15 +5,26 @@ import { formatBytes } from '../../core/bytes.ts'
 import { systemCode } from '../../core/errors.ts'
 import { formatRfc3339Ns, utcDate } from '../../core/time.ts'
 import type { GapsToday } from '../../query/gaps-today.ts'
-import { readStatus, type DiskStatus, type Status, type WaitingStatus } from '../../query/status.ts'
+import {
+  readSpoolStatus,
+  readStatus,
+  type DiskStatus,
+  type SpoolStatus,
+  type Status,
+  type StatusReading,
+  type WaitingStatus,
+} from '../../query/status.ts'
 import { toJson } from '../../query/json.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
+import type { OpenedStore } from '../../storage/open.ts'
 import { requestsOf } from '../../storage/s3/requests.ts'
-import type { Command, ExitCode } from '../command.ts'
+import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { recordingFolder, type Config } from '../config.ts'
 import { openForReading } from '../open-reading.ts'
 import { requestWords } from '../requests.ts'
+
+const venue = 'coinbase'
 
 export const command: Command = {
   name: 'status',
@@ -27,9 +38,8 @@ export const command: Command = {
 
   async run(context): Promise<ExitCode> {
     const config = await context.config()
-    const store = await openForReading(context, config.storage)
     const spool = await openSpool(config)
-    const { status, catalog } = await readStatus(store, spool, context.clock, 'coinbase', context.signal)
+    const { store, status, catalog } = await readWhole(context, config, spool)
     const gaps = context.options['gaps'] === false ? null : await gapsToday()
     const requests = requestsOf(store)
     await context.output.out(
@@ -44,6 +54,29 @@ export const command: Command = {
       return countGapsToday(store, catalog, utcDate(context.clock.nowNs()), context.signal)
     }
   },
+}
+
+/** @throws what opening or reading the vault throws; what waits in the spool is told before, since that is when it matters */
+async function readWhole(
+  context: CommandContext,
+  { storage }: Config,
+  spool: ObjectStore | null,
+): Promise<StatusReading & { readonly store: OpenedStore }> {
+  const { clock, signal } = context
+  try {
+    const store = await openForReading(context, storage)
+    return { store, ...(await readStatus(store, spool, clock, venue, signal)) }
+  } catch (error) {
+    if (spool !== null && !signal.aborted) {
+      const here = await readSpoolStatus(spool, clock, venue, signal)
+      await context.output.out(context.json ? toJson(here, 2) : spoolText(here))
+    }
+    throw error
+  }
+}
+
+function spoolText({ recorder, spool }: SpoolStatus): string {
+  return `recorder   ${recorder.words}\nspool      ${waitingText(spool)}\n`
 }
 
 /** Where a recorder of this machine keeps what is not in the bucket yet; null where it records into the vault itself, or there is none. */
