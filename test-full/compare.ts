@@ -19,6 +19,8 @@ export interface Comparison {
   readonly recorded: number
   /** Sent after the last recorded frame of their connection, and named by an open-ended gap. */
   readonly lost: number
+  /** Of those lost, the ones on connections of which nothing was recorded: their recorder died before its first flush. */
+  readonly unheard: number
   readonly differences: readonly string[]
 }
 
@@ -67,18 +69,20 @@ export function compareWithAccount(
   const differences: string[] = []
   let recorded = 0
   let lost = 0
+  let unheard = 0
   for (const connection of sent) {
     // A port may be used again by a later connection: the one whose frames begin alike is meant.
     const match = heard.find((one) => one.port === connection.port && beginsAlike(one, connection))
     if (match === undefined) {
       lost += connection.frames.length
+      unheard += connection.frames.length
       continue
     }
     recorded += match.frames.length
     lost += connection.frames.length - match.frames.length
     differences.push(...compareConnection(match, connection))
   }
-  return { sent: sent.reduce((sum, one) => sum + one.frames.length, 0), recorded, lost, differences }
+  return { sent: sent.reduce((sum, one) => sum + one.frames.length, 0), recorded, lost, unheard, differences }
 }
 
 function beginsAlike(heard: Heard, sent: SentConnection): boolean {

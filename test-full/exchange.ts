@@ -1,6 +1,7 @@
 /** A simulator in a process of its own, and its account over HTTP. */
 
 import { MdvProcess } from './processes.ts'
+import type { Fault } from '../src/simulator/faults.ts'
 import type { SentConnection } from './compare.ts'
 
 interface AccountAnswer {
@@ -41,6 +42,17 @@ export class Exchange {
   /** Sends nothing more; resolves when all that was sent has left for the network. */
   async pause(): Promise<void> {
     await (await fetch(`${this.#controlUrl}/pause`, { method: 'POST' })).text()
+  }
+
+  /** Strikes the oldest open connection, or else the next to come. */
+  async fault(fault: Fault): Promise<void> {
+    const answer = await fetch(`${this.#controlUrl}/fault`, { method: 'POST', body: JSON.stringify(fault) })
+    if (!answer.ok) throw new Error(`fault ${fault.kind}: ${await answer.text()}`)
+    await answer.text()
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process.child.kill(signal)
   }
 
   /** What it says it sent, frame by frame. */

@@ -3,9 +3,10 @@
  * without any of the vault's own code, so that a mistake in its reader cannot hide one in its writer.
  */
 
-import { readFileSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
-import { crc32 } from 'node:zlib'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import * as zlib from 'node:zlib'
+import { crc32, gunzipSync } from 'node:zlib'
 
 export interface RecordedFrame {
   readonly n: number
@@ -38,6 +39,22 @@ export function readReadySegments(baseDir: string): RecordedSegment[] {
     .filter((name) => name.endsWith('.ndjson'))
     .sort()
     .map((name) => readOne(name, readFileSync(join(folder, name))))
+}
+
+/** Every segment under raw/archive, unpacked. */
+export function readArchivedSegments(baseDir: string): RecordedSegment[] {
+  const folder = join(baseDir, 'raw', 'archive', 'coinbase')
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.ndjson\.(gz|zst)$/.test(name))
+    .sort()
+    .map((name) => readOne(basename(name), unpack(name, readFileSync(join(folder, name)))))
+}
+
+/** Newer versions of Node write zstd, which the types of older ones do not know. */
+function unpack(name: string, bytes: Buffer): Buffer {
+  if (name.endsWith('.gz')) return gunzipSync(bytes)
+  return (zlib as unknown as { zstdDecompressSync(bytes: Buffer): Buffer }).zstdDecompressSync(bytes)
 }
 
 function readOne(name: string, bytes: Buffer): RecordedSegment {

@@ -16,14 +16,15 @@ export interface Injection {
   readonly fault: { readonly kind: Fault; readonly at: number } | null
 }
 
-const program = process.env['MDV_TEST_STRACE'] ?? 'strace'
+/** The program, by name or path. */
+export const strace = process.env['MDV_TEST_STRACE'] ?? 'strace'
 
 /** @returns why calls cannot be made to fail here; null: they can */
 export function whyNoStrace(): { readonly reason: string; readonly isAbsent: boolean } | null {
-  const tried = spawnSync(program, ['-f', '-qq', '-o', '/dev/null', '-e', 'trace=none', '/bin/true'], {
+  const tried = spawnSync(strace, ['-f', '-qq', '-o', '/dev/null', '-e', 'trace=none', '/bin/true'], {
     encoding: 'utf8',
   })
-  if (tried.error !== undefined) return { reason: `${program}: ${tried.error.message}`, isAbsent: true }
+  if (tried.error !== undefined) return { reason: `${strace}: ${tried.error.message}`, isAbsent: true }
   if (tried.status === 0) return null
   return { reason: `strace may not trace here (ptrace is forbidden): ${tried.stderr}`, isAbsent: false }
 }
@@ -46,7 +47,7 @@ export class TracedProcess extends MdvProcess {
     const only = paths === null ? [] : paths.flatMap((path) => ['-P', path])
     super(
       args,
-      [program, '-f', '-qq', ...filter, '-o', log, '-e', `trace=${calls}`, ...inject, ...only],
+      [strace, '-f', '-qq', ...filter, '-o', log, '-e', `trace=${calls}`, ...inject, ...only],
       // Calls are counted by thread: so that there is one that makes them.
       { UV_THREADPOOL_SIZE: '1' },
     )

@@ -5,7 +5,7 @@ import { VaultError } from '../core/errors.ts'
 import { forkRandom } from '../core/random.ts'
 import { ConnectionLedger, type Account } from './account.ts'
 import { Exchange } from './exchange.ts'
-import { closeCodes, faultKinds, type Fault, type FaultChance, type FaultKind } from './faults.ts'
+import { closeCodes, usualKinds, type Fault, type FaultChance, type FaultKind } from './faults.ts'
 import { Feed } from './feed.ts'
 import { makeProduct, makeProducts, type Product } from './products.ts'
 import { acceptMessage, MessageLimit } from './requests.ts'
@@ -226,7 +226,7 @@ export class Backend {
     const { faults, faultRate = 0.2 } = this.#options
     if (faults === undefined || this.#feed.isPaused) return
     if (this.#random() >= (faultRate * elapsedMs) / 1000) return
-    const kinds = faults === 'all' ? faultKinds : faults
+    const kinds = faults === 'all' ? usualKinds : faults
     const ids = [...this.#sessions.keys()]
     const kind = kinds[Math.trunc(this.#random() * kinds.length)]
     const id = ids[Math.trunc(this.#random() * ids.length)]

@@ -89,13 +89,14 @@ function framesAnswer(controls: Controls, connection: number, isJson: boolean): 
 }
 
 function readFault(body: Record<string, unknown>): Fault {
-  const { kind, ms, code, product } = body
+  const { kind, ms, code, bytes, product } = body
   if (typeof kind !== 'string' || !isFaultKind(kind))
     throw new VaultError('invalid', `fault: ${JSON.stringify(kind)} is no kind of fault`)
   return {
     kind,
     ...(typeof ms === 'number' ? { ms } : {}),
     ...(typeof code === 'number' ? { code } : {}),
+    ...(typeof bytes === 'number' ? { bytes } : {}),
     ...(typeof product === 'string' ? { product } : {}),
   }
 }

@@ -1,7 +1,7 @@
 /** What a fault does to a frame's text, and the frames that no market makes. Pure. */
 
 import { unreachable } from '../core/assert.ts'
-import type { ContentKind, ExtraKind } from './faults.ts'
+import type { ContentKind, ExtraKind, Fault } from './faults.ts'
 
 interface Row {
   [key: string]: unknown
@@ -96,7 +96,18 @@ const tickerOf = (productId: string, price: string): string =>
 const tradeOf = (productId: string): string =>
   `{"type":"update","trades":[{"product_id":"${productId}","trade_id":"99999999999999999999","price":"123456789012345678901234567890.5","size":"0.1234567890123456789012","time":"2262-04-12T00:00:00Z","side":"BUY"}]}`
 
-export function extraMessage(kind: ExtraKind, product: string | undefined): ExtraMessage {
+const hugeBytes = 100_000_000
+
+/** One JSON text of so many bytes, at least of those around the filling. */
+function hugeText(sizeBytes: number): Buffer {
+  const [head, end] = ['{"channel":"huge","filling":"', '"}']
+  return Buffer.from(head + 'x'.repeat(Math.max(0, sizeBytes - head.length - end.length)) + end, 'latin1')
+}
+
+export function extraMessage(
+  kind: ExtraKind,
+  { product, bytes = hugeBytes }: Pick<Fault, 'product' | 'bytes'>,
+): ExtraMessage {
   const numbered = (channel: string, events: string): ExtraMessage => ({ numbered: true, channel, events })
   const garbage = (payload: Buffer, isBinary = false): ExtraMessage => ({
     numbered: false,
@@ -120,6 +131,8 @@ export function extraMessage(kind: ExtraKind, product: string | undefined): Extr
       return garbage(Buffer.from([0x1f, 0x8b, 0x08, 0x00, 0x0a, 0x0d, 0x00, 0xff]), true)
     case 'forged':
       return garbage(Buffer.from('{"a":1},"n":99,"crc":"00000000","x":{"b":2}'))
+    case 'huge_frame':
+      return garbage(hugeText(bytes))
     default:
       return unreachable(kind)
   }

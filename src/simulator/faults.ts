@@ -21,6 +21,7 @@ const extraKinds = [
   'bad_utf8',
   'binary',
   'forged',
+  'huge_frame',
 ] as const
 /** Change how the next frame is sent. */
 const deliveryKinds = ['drop', 'duplicate', 'reorder', 'fragment', 'half_frame'] as const
@@ -47,6 +48,9 @@ export const faultKinds = [
 ] as const
 
 export type FaultKind = (typeof faultKinds)[number]
+
+/** What `all` means: a frame of 100 MB every few seconds is a test of its own. */
+export const usualKinds: readonly FaultKind[] = faultKinds.filter((kind) => kind !== 'huge_frame')
 export type ExtraKind = (typeof extraKinds)[number]
 export type ContentKind = (typeof contentKinds)[number]
 
@@ -56,6 +60,8 @@ export interface Fault {
   readonly ms?: number
   /** Of `close` and `error_close`: a WebSocket close code (1006: hang up without one). Of `refuse_connects`: an HTTP status. */
   readonly code?: number
+  /** Of `huge_frame`: 100,000,000 unless told. */
+  readonly bytes?: number
   /** Strikes only frames that name it; for `missing_product` the product, for extra frames the one they speak of. */
   readonly product?: string
 }

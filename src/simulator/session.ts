@@ -188,7 +188,7 @@ export class Session {
     const take = (): Fault | undefined => this.#takeWhere(({ kind }) => isExtra(kind))
     for (let fault = take(); fault !== undefined; fault = take()) {
       if (!isExtra(fault.kind) || this.#isEnded) continue
-      const message = extraMessage(fault.kind, fault.product)
+      const message = extraMessage(fault.kind, fault)
       if (message.numbered) this.emit(message.channel, message.events)
       else {
         const opcode = message.isBinary ? opcodes.binary : opcodes.text

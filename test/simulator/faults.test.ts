@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
-import { closeCodes, faultKinds, type Fault, type FaultKind } from '../../src/simulator/faults.ts'
+import { closeCodes, usualKinds, type Fault, type FaultKind } from '../../src/simulator/faults.ts'
 import type { Simulator } from '../../src/simulator/simulator.ts'
 import { FrameSink } from '../../src/simulator/wire.ts'
 import { Client, withSimulator, type Envelope, type ReceivedFrame } from './client.ts'
@@ -252,7 +252,7 @@ test('random faults strike and every numbered frame stays accounted for', async 
     'refuse_connects',
     'half_frame',
   ]
-  const kinds = faultKinds.filter((kind) => !endings.includes(kind))
+  const kinds = usualKinds.filter((kind) => !endings.includes(kind))
   await withSimulator({ faults: kinds, faultRate: 100 }, async (simulator) => {
     const client = await subscribedClient(simulator)
     const skipped = (): number => simulator.account().connections[0]?.skipped.length ?? 0
