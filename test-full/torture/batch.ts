@@ -39,21 +39,28 @@ export async function runBatch(
   return { kept: isDifferent() ? world.place.folder : null }
 }
 
-/** Nothing fails any more: a last recorder takes what there is and ends in order, and what waits is converted. */
+/** Nothing fails any more: last recorders take what there is, end in order, and what waits is converted. */
 async function drain(world: World): Promise<void> {
   await world.thaw(true)
   world.store.proxy?.heal()
   world.clock?.set(0)
   world.keepWorker()
-  const last = world.startRecorder()
-  await last.process.line(/^durable_n=/)
-  await sleep(500)
-  await world.exchange.pause()
-  await last.stop('SIGINT')
-  world.promised.set(last.pid, last.durableN)
+  await recordInOrder(world, () => world.exchange.pause())
+  // A stop waits for the bucket a quarter of a minute, and leaves the rest to the next start.
+  for (let more = 0; world.isWaitingInSpool && more < 10; more++)
+    await recordInOrder(world, async () => undefined)
   for (const worker of world.workers) if (worker.isAlive) await worker.stop('SIGTERM')
   Object.assign(process.env, world.store.env)
   await mdv('etl', '--once', '--archive')
+}
+
+async function recordInOrder(world: World, beforeTheEnd: () => Promise<void>): Promise<void> {
+  const recorder = world.startRecorder()
+  await recorder.process.line(/^durable_n=/)
+  await sleep(500)
+  await beforeTheEnd()
+  await recorder.stop('SIGINT')
+  world.promised.set(recorder.pid, recorder.durableN)
 }
 
 async function gather(world: World): Promise<Parameters<typeof prove>[0]> {

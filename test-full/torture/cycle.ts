@@ -60,25 +60,20 @@ function excuseAll(world: World): void {
 
 /** What has to be so when the recorder starts. */
 async function before(world: World, deed: Deed): Promise<void> {
-  switch (deed.kind) {
-    case 'disk full at the start':
-      excuseAll(world)
-      world.place.fill()
-      setTimeout(() => world.place.free(), deed.forMs)
-      world.tally.add('faults injected', deed.kind)
-      return
-    case 'clock set between runs':
-      world.clock?.set(secondsOf(deed))
-      return
-    case 'sync or link fails in worker':
-      await world.killWorkers()
-      world.keepWorker(tracedBy(deed))
-      return
-    default:
+  if (deed.kind === 'disk full at the start') {
+    excuseAll(world)
+    world.place.fill()
+    setTimeout(() => world.place.free(), deed.forMs)
+    world.tally.add('faults injected', deed.kind)
+  }
+  if (deed.kind === 'clock set between runs') world.clock?.set(secondsOf(deed))
+  if (deed.kind === 'sync or link fails in worker') {
+    await world.killWorkers()
+    world.keepWorker(tracedBy(deed))
   }
 }
 
-/** Up to two hours, either way; a few seconds as often. In a bucket a few minutes: more is refused by its signatures. */
+/** Either way, a few seconds or a few minutes: of a quarter of an hour a bucket refuses the signatures. */
 function secondsOf({ dice }: Deed): number {
   const sizes = [3, -3, 90, -90, 260, -260]
   return sizes[Math.floor(dice * sizes.length)]!

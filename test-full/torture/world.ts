@@ -65,7 +65,15 @@ export class World {
     this.#workers = this.#workers.filter((one) => one.isAlive)
     const awake = this.#workers.find((one) => one !== this.#frozen?.program)
     if (awake !== undefined) return awake
-    const args = ['etl', '--watch', '--poll-interval-seconds', '0.5', '--archive']
+    const args = [
+      'etl',
+      '--watch',
+      '--poll-interval-seconds',
+      '0.5',
+      '--archive',
+      '--batch-wait-seconds',
+      '1.5',
+    ]
     const env = { ...this.store.env, ...(under.length > 0 ? oneThread : {}) }
     const worker = new Program('worker', args, env, under, this.tally)
     if (this.#isTroubled || under.length > 0) worker.excuse()
@@ -137,6 +145,12 @@ export class World {
     ]
     appendFileSync(path, torn[Math.floor(dice * torn.length)]!)
     return true
+  }
+
+  /** Sealed segments that the bucket does not have yet. */
+  get isWaitingInSpool(): boolean {
+    const ready = join(this.place.folder, 'spool', 'raw', 'ready', 'coinbase')
+    return existsSync(ready) && readdirSync(ready).length > 0
   }
 
   async remove(isKept: boolean): Promise<void> {
