@@ -70,24 +70,30 @@ export function compareWithAccount(
   let recorded = 0
   let lost = 0
   let unheard = 0
+  const matched = new Set<Heard>()
   for (const connection of sent) {
-    // A port may be used again by a later connection: the one whose frames begin alike is meant.
-    const match = heard.find((one) => one.port === connection.port && beginsAlike(one, connection))
+    const match = heardOf(connection, heard)
     if (match === undefined) {
       lost += connection.frames.length
       unheard += connection.frames.length
       continue
     }
+    matched.add(match)
     recorded += match.frames.length
     lost += connection.frames.length - match.frames.length
     differences.push(...compareConnection(match, connection))
   }
+  for (const one of heard)
+    if (one.frames.length > 0 && !matched.has(one))
+      differences.push(`${one.conn}: ${one.frames.length} frames of a connection that was never made`)
   return { sent: sent.reduce((sum, one) => sum + one.frames.length, 0), recorded, lost, unheard, differences }
 }
 
-function beginsAlike(heard: Heard, sent: SentConnection): boolean {
-  const first = heard.frames[0]
-  return first === undefined || first.crc === sent.frames[0]?.crc
+/** A port may be used again by a later connection: the one whose frames begin alike is meant, else one without any. */
+function heardOf(sent: SentConnection, heard: readonly Heard[]): Heard | undefined {
+  const own = heard.filter(({ port }) => port === sent.port)
+  const alike = own.find(({ frames }) => frames.length > 0 && frames[0]!.crc === sent.frames[0]?.crc)
+  return alike ?? own.find(({ frames }) => frames.length === 0)
 }
 
 function compareConnection(heard: Heard, sent: SentConnection): string[] {

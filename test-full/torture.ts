@@ -18,12 +18,17 @@ const { values } = parseArgs({
 const store = storeNames.find((name) => name === values.store)
 if (store === undefined) throw new Error(`--store ${values.store}: ${storeNames.join(', ')}`)
 
+const stop = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM'] as const)
+  process.once(name, () => stop.abort(new Error(`told to stop by ${name}`)))
+
 const end = await runTorture({
   store,
   cycles: Number(values.cycles),
   seed: Number(values.seed),
   batch: values.batch === undefined ? null : Number(values.batch),
   say: (line) => console.error(line),
+  signal: stop.signal,
 })
 console.log(end.table)
 for (const what of end.unreached) console.log(`never reached: ${what}`)

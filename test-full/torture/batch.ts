@@ -13,24 +13,31 @@ export interface BatchEnd {
   readonly kept: string | null
 }
 
-/** @param onCycle told after each */
+/**
+ * @param onCycle told after each
+ * @throws the reason of the signal, once all programs are gone
+ */
 export async function runBatch(
   plan: BatchPlan,
   means: Means,
   tally: Tally,
-  onCycle: (done: number) => void,
+  onCycle: () => void,
+  signal: AbortSignal,
 ): Promise<BatchEnd> {
   const differencesBefore = tally.differences.length
   const world = await World.make(plan, means.store, means.canStepClock, tally)
   const isDifferent = (): boolean => tally.differences.length > differencesBefore
   try {
-    for (const [i, cycle] of plan.cycles.entries()) {
+    for (const cycle of plan.cycles) {
+      signal.throwIfAborted()
       await runCycle(world, cycle)
-      onCycle(i + 1)
+      onCycle()
     }
     await drain(world)
     await prove(await gather(world), tally)
   } catch (error) {
+    if (signal.aborted) await world.remove(false)
+    signal.throwIfAborted()
     tally.differ(
       `batch ${plan.batch}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
     )

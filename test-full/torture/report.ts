@@ -9,8 +9,6 @@ export interface RunFacts {
   readonly seed: number
   readonly commit: string
   readonly wallMs: number
-  /** What could not be tried here, and why. */
-  readonly notes: readonly string[]
 }
 
 /** Markdown, so that it can be kept as it is printed. */

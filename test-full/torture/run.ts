@@ -17,20 +17,22 @@ export interface RunOptions {
   readonly batch: number | null
   /** Told of what goes on, a line each. */
   readonly say: (line: string) => void
+  /** Ends it after the cycle it is in. */
+  readonly signal: AbortSignal
 }
 
 export interface RunEnd {
   readonly table: string
   readonly differences: readonly string[]
+  /** What a run of this length has to reach and did not. */
   readonly unreached: readonly string[]
-  readonly tally: Tally
 }
 
 /** Small enough that the account and the comparison stay so too. */
 const batchCyclesMax = 50
 
 export async function runTorture(options: RunOptions): Promise<RunEnd> {
-  const { store, cycles, seed, batch: only, say } = options
+  const { store, cycles, seed, batch: only, say, signal } = options
   const startedMs = Date.now()
   const { means, notes } = await findMeans(store)
   for (const note of notes) say(note)
@@ -41,7 +43,7 @@ export async function runTorture(options: RunOptions): Promise<RunEnd> {
     if (only !== null && batch !== only) continue
     const own = Math.min(batchCycles, cycles - batch * batchCycles)
     const plan = planBatch({ means, seed, batch, cycles: own, cyclesInAll: cycles })
-    const { kept } = await runBatch(plan, means, tally, () => done++)
+    const { kept } = await runBatch(plan, means, tally, () => done++, signal)
     say(
       `batch ${batch}: ${done} cycles, ${Math.round((Date.now() - startedMs) / 1000)} s, ${tally.differences.length} differences`,
     )
@@ -53,12 +55,11 @@ export async function runTorture(options: RunOptions): Promise<RunEnd> {
     )
     break
   }
-  const facts = { means, cycles: done, seed, commit: commitHere(), wallMs: Date.now() - startedMs, notes }
+  const facts = { means, cycles: done, seed, commit: commitHere(), wallMs: Date.now() - startedMs }
   return {
     table: tableOf(tally, facts),
     differences: tally.differences,
     unreached: tally.differences.length > 0 || only !== null ? [] : unreached(tally, facts),
-    tally,
   }
 }
 

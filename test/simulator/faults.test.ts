@@ -242,6 +242,19 @@ test('refused connects answer with the given status until the time is over', asy
   })
 })
 
+test('a huge frame has the size that was asked for, and the account knows it', async () => {
+  await withSimulator({}, async (simulator) => {
+    const client = await subscribedClient(simulator)
+    const body = JSON.stringify({ kind: 'huge_frame', bytes: 1_000_000 })
+    await fetch(`${simulator.controlUrl}/fault`, { method: 'POST', body })
+    const { text, crc } = await client.find(({ text }) => text.includes('"huge"'))
+    assert.equal(text.length, 1_000_000)
+    assert.doesNotThrow(() => JSON.parse(text))
+    await simulator.pause()
+    assert.ok(simulator.framesOf(1).some((frame) => frame.sequence === -1 && frame.crc === crc))
+  })
+})
+
 test('random faults strike and every numbered frame stays accounted for', async () => {
   const endings = [
     'silence',
