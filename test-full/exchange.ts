@@ -4,12 +4,16 @@ import { MdvProcess } from './processes.ts'
 import type { Fault } from '../src/simulator/faults.ts'
 import type { SentConnection } from './compare.ts'
 
-interface AccountAnswer {
-  readonly connections: readonly {
-    readonly id: number
-    readonly clientPort: number
-    readonly skipped: readonly number[]
-  }[]
+/** Of one connection, in the order they were opened. */
+export interface AccountedConnection {
+  readonly id: number
+  readonly clientPort: number
+  /** Data frames written to the socket. */
+  readonly frames: number
+  readonly unnumbered: number
+  readonly skipped: readonly number[]
+  /** Null while it is open. */
+  readonly closedMs: number | null
 }
 
 export class Exchange {
@@ -44,9 +48,10 @@ export class Exchange {
     await (await fetch(`${this.#controlUrl}/pause`, { method: 'POST' })).text()
   }
 
-  /** Strikes the oldest open connection, or else the next to come. */
-  async fault(fault: Fault): Promise<void> {
-    const answer = await fetch(`${this.#controlUrl}/fault`, { method: 'POST', body: JSON.stringify(fault) })
+  /** Strikes that connection; without one the oldest that is open, or else the next to come. */
+  async fault(fault: Fault, connection?: number): Promise<void> {
+    const body = JSON.stringify({ ...fault, connection })
+    const answer = await fetch(`${this.#controlUrl}/fault`, { method: 'POST', body })
     if (!answer.ok) throw new Error(`fault ${fault.kind}: ${await answer.text()}`)
     await answer.text()
   }
@@ -55,11 +60,27 @@ export class Exchange {
     this.#process.child.kill(signal)
   }
 
+  get pid(): number {
+    return this.#process.child.pid!
+  }
+
+  /** What it says it sent, connection by connection. */
+  async account(): Promise<readonly AccountedConnection[]> {
+    const answer = await (await fetch(`${this.#controlUrl}/account`)).json()
+    return (answer as { connections: AccountedConnection[] }).connections
+  }
+
+  /** CRC-32 of each frame of one connection, in the order of the wire. */
+  async checksums(connection: number): Promise<Uint32Array> {
+    const answer = await fetch(`${this.#controlUrl}/account/frames?connection=${connection}`)
+    const pairs = new Uint32Array(await answer.arrayBuffer())
+    return pairs.filter((_, i) => i % 2 === 1)
+  }
+
   /** What it says it sent, frame by frame. */
   async sent(): Promise<SentConnection[]> {
-    const account = (await (await fetch(`${this.#controlUrl}/account`)).json()) as AccountAnswer
     const all: SentConnection[] = []
-    for (const { id, clientPort, skipped } of account.connections) {
+    for (const { id, clientPort, skipped } of await this.account()) {
       const answer = await (await fetch(`${this.#controlUrl}/frames?connection=${id}`)).json()
       const { sequences, crcs } = answer as { sequences: number[]; crcs: number[] }
       const frames = sequences.map((sequence, i) => ({ sequence, crc: crcs[i]! }))

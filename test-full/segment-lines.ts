@@ -38,7 +38,7 @@ export function readReadySegments(baseDir: string): RecordedSegment[] {
   return readdirSync(folder)
     .filter((name) => name.endsWith('.ndjson'))
     .sort()
-    .map((name) => readOne(name, readFileSync(join(folder, name))))
+    .map((name) => readSegmentBytes(name, readFileSync(join(folder, name))))
 }
 
 /** Every segment under raw/archive, unpacked. */
@@ -48,7 +48,7 @@ export function readArchivedSegments(baseDir: string): RecordedSegment[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => /\.ndjson\.(gz|zst)$/.test(name))
     .sort()
-    .map((name) => readOne(basename(name), unpack(name, readFileSync(join(folder, name)))))
+    .map((name) => readSegmentBytes(basename(name), unpack(name, readFileSync(join(folder, name)))))
 }
 
 /** Newer versions of Node write zstd, which the types of older ones do not know. */
@@ -57,7 +57,8 @@ function unpack(name: string, bytes: Buffer): Buffer {
   return (zlib as unknown as { zstdDecompressSync(bytes: Buffer): Buffer }).zstdDecompressSync(bytes)
 }
 
-function readOne(name: string, bytes: Buffer): RecordedSegment {
+/** @param name for the words of errors */
+export function readSegmentBytes(name: string, bytes: Buffer): RecordedSegment {
   const lines = splitLines(bytes)
   const header = JSON.parse(lines[0]!.toString()) as { segment: { recorder: string } }
   const sealed = lines.at(-1)!.toString().startsWith('{"seal":')

@@ -1,0 +1,56 @@
+/**
+ * Loaded into a measured `mdv` before its own code (`NODE_OPTIONS=--import`): each of its threads writes down its heap and its event-loop
+ * delay at each sample. Nothing of the program is changed but a forced garbage collection now and then, without which the
+ * heap of an idle process only shows how long ago its last collection was.
+ */
+
+import { appendFileSync } from 'node:fs'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { getHeapStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { threadId } from 'node:worker_threads'
+
+/** One line of the file `<MDV_SOAK_SAMPLES>.<thread>`. */
+export interface ThreadSample {
+  /** Bytes alive after the last forced collection; null before the first. */
+  readonly heapBytes: number | null
+  readonly externalBytes: number
+  /** Milliseconds that a timer due now fires late. */
+  readonly delayMs: { readonly p50: number; readonly p99: number; readonly max: number }
+}
+
+const sampleMs = Number(process.env['MDV_SOAK_SAMPLE_MS'] ?? 10_000)
+const resolutionMs = 10
+const samplesPerCollection = Number(process.env['MDV_SOAK_COLLECT_EVERY'] ?? 30)
+const path = process.env['MDV_SOAK_SAMPLES']
+
+if (path !== undefined) sampleInto(`${path}.${threadId}`)
+
+function sampleInto(file: string): void {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const delay = monitorEventLoopDelay({ resolution: resolutionMs })
+  delay.enable()
+  let samples = 0
+  let heapBytes: number | null = null
+  // The histogram holds the time from one firing to the next, which is the resolution where nothing is late.
+  const lateMs = (ns: number): number => Math.max(0, ns / 1e6 - resolutionMs)
+  const sample = (): void => {
+    const delayMs = {
+      p50: lateMs(delay.percentile(50)),
+      p99: lateMs(delay.percentile(99)),
+      max: lateMs(delay.max),
+    }
+    samples++
+    if (samples % samplesPerCollection === 0) {
+      collect()
+      heapBytes = getHeapStatistics().used_heap_size
+    }
+    const { external_memory: externalBytes } = getHeapStatistics()
+    const line: ThreadSample = { heapBytes, externalBytes, delayMs }
+    appendFileSync(file, JSON.stringify(line) + '\n')
+    // After the collection, which is the sampler's own delay and not the program's.
+    delay.reset()
+  }
+  setInterval(sample, sampleMs).unref()
+}
