@@ -19,8 +19,7 @@ import { openLocalStore } from '../src/storage/local.ts'
 import type { Receipt, ReceiptPart } from '../src/table/receipt.ts'
 import { Exchange } from './exchange.ts'
 import { mdv, MdvProcess } from './processes.ts'
-import { coinbase } from '../src/venue/coinbase.ts'
-import { sequenceNumbers } from '../src/venue/sequence.ts'
+import { proofOptions } from '../test/query/proof-options.ts'
 
 const seed = Number(process.env['MDV_SEED'] ?? Date.now() % 1_000_000)
 const mutations = Number(process.env['MDV_MUTATIONS'] ?? 72)
@@ -80,15 +79,11 @@ async function findings(vault: string): Promise<string[]> {
     await verifyVault(
       await openLocalStore(vault),
       'coinbase',
-      {
-        since: null,
-        rebuild: rebuildCheck,
-        sequenceOf: sequenceNumbers(coinbase),
-        memoryLimitMb: 512,
-        onFinding: async ({ severity, kind, where, message }) =>
+      proofOptions(
+        async ({ severity, kind, where, message }) =>
           void (severity === 'error' && found.push(`${kind} ${where}: ${message}`)),
-        onProgress: () => undefined,
-      },
+        { rebuild: rebuildCheck },
+      ),
       never,
     )
   } catch (error) {

@@ -1,4 +1,4 @@
-/** The same work for many items, a few of them at a time. */
+/** The same work for many items, a few of them at a time; what comes of it in the order of the items, where that is asked for. */
 
 /**
  * Starts no further item after the first failure, and returns only when nothing is running any more.
@@ -24,4 +24,33 @@ export async function forEachAtOnce<T>(
   }
   await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, runner))
   if (failures.length > 0) throw failures[0]
+}
+
+/**
+ * The same, and what comes of each item is handed on in the order of the items, one after another.
+ *
+ * @throws what the first failing item or `take` threw
+ */
+export async function takeInOrder<T, R>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T, index: number) => Promise<R>,
+  take: (result: R) => Promise<void>,
+): Promise<void> {
+  const done = new Map<number, R>()
+  let next = 0
+  let taking: Promise<void> | undefined
+  const takeWhatIsDue = async (): Promise<void> => {
+    while (done.has(next)) {
+      const result = done.get(next)!
+      done.delete(next++)
+      await take(result)
+    }
+  }
+  await forEachAtOnce(items, atOnce, async (item, index) => {
+    done.set(index, await work(item, index))
+    // Whoever takes already comes by this one too.
+    taking ??= takeWhatIsDue().finally(() => (taking = undefined))
+    await taking
+  })
 }

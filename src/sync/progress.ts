@@ -1,6 +1,7 @@
 /** How far a sync is, in words. Pure. */
 
 import { formatBytes } from '../core/bytes.ts'
+import { durationWords } from '../core/duration.ts'
 import type { Tally } from './report.ts'
 
 /** `1,204 of 5,310 · 1.2 GB of 8.0 GB · 84.1 MB/s · 1m 21s left`; before the listings have come to their end, without what they tell. */
@@ -12,7 +13,7 @@ export function progressWords(tally: Tally, seconds: number): string {
     : [`${count(copied)} copied`, formatBytes(copiedBytes), `${count(skipped)} there already, still listing`]
   words.push(`${formatBytes(Math.round(bytesPerSecond))}/s`)
   if (isListed && bytesPerSecond > 0 && foundBytes > copiedBytes)
-    words.push(`${duration((foundBytes - copiedBytes) / bytesPerSecond)} left`)
+    words.push(`${durationWords((foundBytes - copiedBytes) / bytesPerSecond)} left`)
   return words.join(' · ')
 }
 
@@ -36,7 +37,7 @@ export function summaryWords(tally: Tally, seconds: number, isDryRun: boolean): 
   ]
   for (const [name, n] of others) if (n > 0) words.push(`${name}: ${count(n)}`)
   const rate = seconds > 0 ? Math.round(tally.copiedBytes / seconds) : 0
-  if (!isDryRun) words.push(`${duration(seconds)}, ${formatBytes(rate)}/s`)
+  if (!isDryRun) words.push(`${durationWords(seconds)}, ${formatBytes(rate)}/s`)
   return words.join(' · ')
 }
 
@@ -65,13 +66,4 @@ export function summaryJson(tally: Tally, seconds: number, isDryRun: boolean) {
 
 function count(n: number): string {
   return n.toLocaleString('en-US')
-}
-
-/** `42s`, `3m 05s`, `2h 10m`. */
-export function duration(seconds: number): string {
-  const whole = Math.round(seconds)
-  if (whole < 60) return `${whole < 10 ? Math.round(seconds * 10) / 10 : whole}s`
-  const two = (n: number): string => String(n).padStart(2, '0')
-  if (whole < 3600) return `${Math.floor(whole / 60)}m ${two(whole % 60)}s`
-  return `${Math.floor(whole / 3600)}h ${two(Math.floor((whole % 3600) / 60))}m`
 }

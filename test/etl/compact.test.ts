@@ -22,10 +22,9 @@ import {
 } from '../crash/compact-scenario.ts'
 import { localStand } from '../crash/stand.ts'
 import { sweep, thin } from '../crash/sweep.ts'
+import { proofOptions } from '../query/proof-options.ts'
 import { SmallVault } from '../query/small-vault.ts'
 import { never, settings } from './job-bench.ts'
-import { coinbase } from '../../src/venue/coinbase.ts'
-import { sequenceNumbers } from '../../src/venue/sequence.ts'
 
 const hourMs = 3_600_000
 
@@ -37,16 +36,8 @@ afterEach(() => vault.remove())
 
 async function findings(store: LocalObjectStore): Promise<string[]> {
   const kinds: string[] = []
-  const verifyOptions = {
-    since: null,
-    rebuild: null,
-    sequenceOf: sequenceNumbers(coinbase),
-    memoryLimitMb: 512,
-    onFinding: async (finding: { kind: string; where: string }) =>
-      void kinds.push(`${finding.kind} ${finding.where}`),
-    onProgress: () => undefined,
-  }
-  await verifyVault(store, 'coinbase', verifyOptions, never)
+  const options = proofOptions(async ({ kind, where }) => void kinds.push(`${kind} ${where}`))
+  await verifyVault(store, 'coinbase', options, never)
   return kinds
 }
 

@@ -4,14 +4,12 @@ import assert from 'node:assert/strict'
 import { readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
-import type { Finding } from '../../src/query/verify/finding.ts'
 import { runQuery } from '../../src/query/run.ts'
 import { verifyVault } from '../../src/query/verify/verify.ts'
 import type { ObjectStore } from '../../src/storage/object-store.ts'
 import { FarStore } from '../storage/far-store.ts'
+import { proofOptions } from './proof-options.ts'
 import { cached, SmallVault, type RowSpec } from './small-vault.ts'
-import { coinbase } from '../../src/venue/coinbase.ts'
-import { sequenceNumbers } from '../../src/venue/sequence.ts'
 
 let vault: SmallVault
 let far: FarStore
@@ -113,15 +111,8 @@ test('a proof of a vault far larger than the cache needs room for one job at a t
     const files = await readdir(cacheDir(), { recursive: true })
     most = Math.max(most, files.filter((name) => name.endsWith('.parquet') && name.includes('part_')).length)
   }
-  const options = {
-    since: null,
-    rebuild: null,
-    sequenceOf: sequenceNumbers(coinbase),
-    memoryLimitMb: 512,
-    // The rows of the second day have times of the first.
-    onFinding: async ({ kind }: Finding) => assert.equal(kind, 'receipt_numbers'),
-    onProgress: () => undefined,
-  }
+  // The rows of the second day have times of the first.
+  const options = proofOptions(async ({ kind }) => assert.equal(kind, 'receipt_numbers'))
   const summary = await verifyVault(cached(far, cacheDir(), 40_000), 'coinbase', options, signal)
   assert.equal(summary.parts, 60)
   assert.ok(most <= 6, `${most} names`)

@@ -22,9 +22,8 @@ import { openLocalStore } from '../../src/storage/local.ts'
 import { listAll, type LocalObjectStore, type ObjectStore } from '../../src/storage/object-store.ts'
 import { thisProcess } from '../../src/storage/process-identity.ts'
 import { FarStore } from '../storage/far-store.ts'
+import { proofOptions } from './proof-options.ts'
 import { cached, reading, sealedSegment, SmallVault } from './small-vault.ts'
-import { coinbase } from '../../src/venue/coinbase.ts'
-import { sequenceNumbers } from '../../src/venue/sequence.ts'
 
 let folder: string
 let store: LocalObjectStore
@@ -128,14 +127,7 @@ async function verify(
   what = store,
 ): Promise<{ readonly findings: readonly Finding[]; readonly summary: VerifySummary }> {
   const findings: Finding[] = []
-  const options = {
-    since: null,
-    rebuild: rebuildCheck,
-    sequenceOf: sequenceNumbers(coinbase),
-    memoryLimitMb: 512,
-    onFinding: async (finding: Finding) => void findings.push(finding),
-    onProgress: () => undefined,
-  }
+  const options = proofOptions(async (finding) => void findings.push(finding), { rebuild: rebuildCheck })
   return { summary: await verifyVault(asReadersSee(what), 'coinbase', options, signal), findings }
 }
 

@@ -9,9 +9,8 @@ import { verifyVault, type VerifySummary } from '../../src/query/verify/verify.t
 import { bindingKey, receiptKey } from '../../src/storage/keys.ts'
 import { adoptedFileKey, type AdoptedFile } from '../../src/table/adopted.ts'
 import type { Receipt, ReceiptPart } from '../../src/table/receipt.ts'
+import { proofOptions } from './proof-options.ts'
 import { recorder, sealedSegment, sha256, SmallVault, type RowSpec } from './small-vault.ts'
-import { coinbase } from '../../src/venue/coinbase.ts'
-import { sequenceNumbers } from '../../src/venue/sequence.ts'
 
 const label = 'segment_20251203T14_00001'
 let vault: SmallVault
@@ -47,14 +46,7 @@ async function verify(): Promise<{ readonly findings: readonly Finding[]; readon
   const summary = await verifyVault(
     vault.reader,
     'coinbase',
-    {
-      since: null,
-      rebuild: null,
-      sequenceOf: sequenceNumbers(coinbase),
-      memoryLimitMb: 512,
-      onFinding: async (finding) => void findings.push(finding),
-      onProgress: () => undefined,
-    },
+    proofOptions(async (finding) => void findings.push(finding)),
     new AbortController().signal,
   )
   return { findings, summary }
@@ -303,4 +295,51 @@ test('each number of a seal is counted again', async () => {
     const kinds = new Set((await verify()).findings.map(({ kind }) => kind))
     assert.ok(kinds.has('segment_damaged'), said)
   }
+})
+
+/** Frames of one connection, by their numbers, in lines from 5 on, and a gap event behind them. */
+async function numbered(
+  numbers: readonly number[],
+  gap: string | null,
+  rejectedN: readonly number[] = [],
+): Promise<string[]> {
+  const conn = `${recorder}-1`
+  const kept = numbers.map((_, i) => 5 + i).filter((n) => !rejectedN.includes(n))
+  const frames = kept.map((n): RowSpec => {
+    const values = { trade_id: n, price: '1', size: '1', conn, sequence_num: numbers[n - 5]! }
+    return { table: 'market_trades', product: 'BTC-USD', n, values }
+  })
+  const lastN = 5 + numbers.length
+  const event = { kind: 'event', conn, body: gap ?? '{"disorder":{}}' }
+  await vault.job({
+    label: 'segment_20251203T14_00002',
+    firstN: 5,
+    lastN,
+    rows: [...frames, { table: 'other', product: null, n: lastN, values: event }],
+    rejectedN,
+    digits: 'dddddddd',
+  })
+  return kinds()
+}
+
+test('sequence numbers that rows lack and no gap row names are found, when the raw bytes are long gone', async () => {
+  assert.deepEqual(await numbered([0, 1, 2, 4, 5], null), ['gap_unnamed'])
+  assert.deepEqual(await numbered([0, 1, 2, 4, 5], '{"gap":{"after_seq":2,"before_seq":4}}'), [])
+  assert.deepEqual(await numbered([0, 1, 2, 3, 4], '{"gap":{"after_seq":2,"before_seq":4}}'), ['gap_untrue'])
+  assert.deepEqual(await numbered([0, 1, 2, 3, 4], null, [7]), [], 'the third was rejected')
+})
+
+test('rows of one line that disagree about their connection are found', async () => {
+  const twice = ['abcdefghij-1', 'abcdefghij-2'].map((conn, i): RowSpec => {
+    const values = { price: '1', size: '1', event_index: i, conn }
+    return { table: 'level2', product: 'BTC-USD', n: 5, values }
+  })
+  await vault.job({
+    label: 'segment_20251203T14_00002',
+    firstN: 5,
+    lastN: 5,
+    rows: twice,
+    digits: 'dddddddd',
+  })
+  assert.deepEqual(await kinds(), ['lines_doubled'])
 })

@@ -21,12 +21,10 @@ import type { Command, CommandContext, ExitCode } from '../command.ts'
 import type { StorageConfig } from '../config.ts'
 import { expandHome } from '../config-storage.ts'
 import { storeDeps } from '../open-vault.ts'
+import { ProgressLine } from '../progress-line.ts'
 
 const watchEveryMs = 30_000
 const filesAtOnce = 8
-/** A line of progress: redrawn on a terminal, said now and then elsewhere. */
-const redrawEveryMs = 500
-const sayEveryMs = 30_000
 
 export const command: Command = {
   name: 'sync',
@@ -263,44 +261,5 @@ function eventWords(event: SyncEvent, isDryRun: boolean): string | undefined {
       return `failed: ${event.key}: ${event.detail} · run it again`
     case 'held_back':
       return `held back: ${event.key}: ${event.detail}`
-  }
-}
-
-/** One line on stderr that is redrawn on a terminal and said every half minute elsewhere. */
-class ProgressLine {
-  readonly #context: CommandContext
-  readonly #words: () => string
-  readonly #stop = new AbortController()
-  #isDrawn = false
-
-  constructor(context: CommandContext, words: () => string) {
-    this.#context = context
-    this.#words = words
-    void this.#run()
-  }
-
-  clear(): void {
-    if (this.#isDrawn) this.#context.output.err('\r\u001b[K')
-    this.#isDrawn = false
-  }
-
-  end(): void {
-    this.#stop.abort()
-    this.clear()
-  }
-
-  async #run(): Promise<void> {
-    const { clock, output } = this.#context
-    const everyMs = output.isTerminal ? redrawEveryMs : sayEveryMs
-    for (;;) {
-      try {
-        await clock.sleep(everyMs, this.#stop.signal)
-      } catch {
-        return // the sync is over
-      }
-      if (output.isTerminal) output.err(`\r\u001b[K${this.#words().slice(0, output.columns - 1)}`)
-      else output.err(`${this.#words()}\n`)
-      this.#isDrawn = output.isTerminal
-    }
   }
 }

@@ -31,6 +31,8 @@ export type FindingKind =
   | 'segment_newer'
   | 'segment_chain'
   | 'segment_foreign'
+  | 'gap_unnamed'
+  | 'gap_untrue'
   | 'rebuild_differs'
 
 export function error(kind: FindingKind, where: string, message: string, remedy: string): Finding {

@@ -1,7 +1,7 @@
 /** Parts against their receipts: there, of the size and digest that were committed; and as files, for what looks into them. */
 
 import { forEachAtOnce } from '../../core/at-once.ts'
-import { fileSha256, localFiles, type KnownObject } from '../../storage/download.ts'
+import { localFiles, type KnownObject } from '../../storage/download.ts'
 import { receiptKey } from '../../storage/keys.ts'
 import type { ObjectInfo, ObjectStore } from '../../storage/object-store.ts'
 import type { Receipt, ReceiptPart } from '../../table/receipt.ts'
@@ -17,18 +17,20 @@ export interface CheckedParts extends AsyncDisposable {
   readonly paths: PartPaths
 }
 
-/** Answers are waited for side by side; digests, which take the processor, one after another. */
+/** Answers are waited for side by side; digests too, on as many threads as there are. */
 const looksAtOnce = 8
 
 /**
  * Every part of one receipt, read whole.
  *
+ * @param sha256Of of the file where a part lies now
  * @returns `superseded` when a later generation took the receipt's place meanwhile
  */
 export async function checkParts(
   store: ObjectStore,
   receipt: Receipt,
   hasRaw: boolean,
+  sha256Of: (part: ReceiptPart, path: string) => Promise<string>,
   signal: AbortSignal,
 ): Promise<CheckedParts | 'superseded'> {
   const faults = new Map<ReceiptPart, PartFault>()
@@ -43,13 +45,13 @@ export async function checkParts(
   const close = files[Symbol.asyncDispose]
   const paths = new Map<string, string>()
   try {
-    for (const [part, object] of found) {
+    await forEachAtOnce([...found], looksAtOnce, async ([part, object]) => {
       signal.throwIfAborted()
       const path = files.pathOf(object.key)!
-      const fault = await checkBytes(part, path)
+      const fault = checkBytes(part, await sha256Of(part, path))
       if (fault === null) paths.set(part.key, path)
       else faults.set(part, fault)
-    }
+    })
     if (faults.size === 0) return { findings: [], paths, [Symbol.asyncDispose]: close }
     if (await isSuperseded(store, receipt)) {
       await close()
@@ -59,9 +61,10 @@ export async function checkParts(
     await close()
     throw thrown
   }
-  const findings = [...faults].map(([part, { kind, message }]) =>
-    error(kind, part.key, message, reconvertRemedy(hasRaw)),
-  )
+  const findings = receipt.parts.flatMap((part) => {
+    const fault = faults.get(part)
+    return fault === undefined ? [] : [error(fault.kind, part.key, fault.message, reconvertRemedy(hasRaw))]
+  })
   return { findings, paths, [Symbol.asyncDispose]: close }
 }
 
@@ -100,8 +103,7 @@ async function headElsewhere(
   return key === undefined ? undefined : store.head(key)
 }
 
-async function checkBytes(part: ReceiptPart, path: string): Promise<PartFault | null> {
-  const sha256 = await fileSha256(path)
+function checkBytes(part: ReceiptPart, sha256: string): PartFault | null {
   if (sha256 === part.sha256) return null
   return {
     kind: 'part_damaged',

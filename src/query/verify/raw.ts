@@ -1,14 +1,13 @@
 /** Raw segments against themselves and against receipts: every line's checksum and counter, the seal, the chain from one to the next. */
 
 import { VaultError } from '../../core/errors.ts'
-import type { SealedConnection } from '../../segment/format.ts'
-import { ConnectionHistory } from '../../segment/recovery.ts'
-import { SegmentScanner, type ScanResult } from '../../segment/scan.ts'
 import { parseSegmentLabel } from '../../storage/keys.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { error, warning, type Finding } from './finding.ts'
-import { unpacked } from '../raw-bytes.ts'
+import type { VerifyProgress } from './progress.ts'
+import type { ScannedSegment, Scans } from './scan-task.ts'
 import { checkSeal } from './seal.ts'
+import { noFacts, type SequenceFacts } from './sequences.ts'
 import type { SegmentEntry } from '../segments.ts'
 
 /** What the chain is checked with. */
@@ -25,6 +24,8 @@ export interface CheckedRaw {
   readonly findings: readonly Finding[]
   /** null where the segment cannot be trusted to say. */
   readonly facts: RawFacts | null
+  /** Of its connections, where no rows tell of them yet. */
+  readonly sequences: SequenceFacts
 }
 
 const useNewest = 'use the newest mdv on this vault'
@@ -37,37 +38,41 @@ const otherBytes =
 const otherArchive = 'restore it from a backup: it cannot be converted again'
 const keepBoth = 'keep the file; "mdv etl" converts its good lines and puts the bad ones into raw/rejected'
 
-/**
- * @param entry with its bytes in raw/; one that moves on meanwhile has no findings
- * @param sequenceOf the venue's number of a frame; -1: it has none
- */
+export interface RawDeps {
+  readonly store: ObjectStore
+  readonly venue: string
+  readonly scans: Scans
+  readonly progress: VerifyProgress
+}
+
+/** @param entry with its bytes in raw/; one that moves on meanwhile has no findings */
 export async function checkRawSegment(
-  store: ObjectStore,
+  { store, venue, scans, progress }: RawDeps,
   entry: SegmentEntry,
-  sequenceOf: (frame: Buffer) => number,
   signal: AbortSignal,
 ): Promise<CheckedRaw> {
   const key = entry.rawKey!
+  const nothing = { findings: [], facts: null, sequences: noFacts }
   if (entry.state === 'foreign' && !isNamedSegment(entry)) {
     const words = `is not a segment of this vault (${entry.problem ?? 'its name is not one'}); it is left alone`
     return {
+      ...nothing,
       findings: [warning('segment_foreign', key, words, 'move it away if it should not be there')],
-      facts: null,
     }
   }
   try {
-    const problems: string[] = []
-    const history = new ConnectionHistory(sequenceOf)
-    const scan = await scanSegment(store, entry, problems, history, signal)
-    return checkScan(key, entry, scan, problems, history.summary().connections.toJSON())
+    const task = { kind: 'segment', key, venue, isWaiting: entry.source === null } as const
+    const bytes = progress.reading(store.read(key, 0, entry.sizeBytes, signal))
+    const scanned = await scans.segment(task, bytes, signal)
+    return { ...checkScan(key, entry, scanned), sequences: scanned.sequences }
   } catch (thrown) {
     signal.throwIfAborted()
-    if ((await store.head(key)) === undefined) return { findings: [], facts: null }
+    if ((await store.head(key)) === undefined) return nothing
     if (!(thrown instanceof VaultError) || thrown.kind === 'unavailable') throw thrown
     const make = thrown.kind === 'corrupt' ? error : warning
     return {
+      ...nothing,
       findings: [make('segment_damaged', key, thrown.message, thrown.remedy ?? keepBoth)],
-      facts: null,
     }
   }
 }
@@ -78,35 +83,11 @@ function isNamedSegment({ label, rawKey }: SegmentEntry): boolean {
   return parseSegmentLabel(label) !== undefined && rawKey!.endsWith(name)
 }
 
-/** Only the first few bad lines are told one by one. */
-const problemsMax = 5
-
-async function scanSegment(
-  store: ObjectStore,
-  entry: SegmentEntry,
-  problems: string[],
-  history: ConnectionHistory,
-  signal: AbortSignal,
-): Promise<ScanResult> {
-  const scanner = new SegmentScanner({
-    line: (line) => history.take(line),
-    bad(reason, offset, sizeBytes) {
-      if (problems.length < problemsMax) problems.push(`${sizeBytes} bytes at ${offset}: ${reason}`)
-    },
-  })
-  const key = entry.rawKey!
-  const bytes = store.read(key, 0, entry.sizeBytes, signal)
-  for await (const chunk of unpacked(key, bytes, signal)) scanner.push(chunk)
-  return scanner.end()
-}
-
 function checkScan(
   key: string,
   entry: SegmentEntry,
-  scan: ScanResult,
-  problems: readonly string[],
-  connections: readonly SealedConnection[],
-): CheckedRaw {
+  { scan, problems, connections }: ScannedSegment,
+): Omit<CheckedRaw, 'sequences'> {
   const findings: Finding[] = []
   const expected = entry.source?.file_sha256
   // The very bytes that were converted: their damage is known, and what it spoiled is among the rejects.

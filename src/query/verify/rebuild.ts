@@ -11,13 +11,13 @@ import { tableColumns } from '../../dataset/tables.ts'
 import { messageOf } from '../../core/errors.ts'
 import type { Line } from '../../segment/format.ts'
 import { readSegmentChunks } from '../../segment/read.ts'
-import { duckdb } from '../../storage/duckdb.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import type { Receipt, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
 import { error, type Finding } from './finding.ts'
 import { isEqualJson } from './json-equal.ts'
 import type { PartPaths } from './parts.ts'
+import type { RowEngine } from './row-engine.ts'
 import { unpacked } from '../raw-bytes.ts'
 import type { SegmentEntry } from '../segments.ts'
 import { sqlText } from '../views.ts'
@@ -30,26 +30,19 @@ export async function rebuildCheck(
   receipt: Receipt,
   paths: PartPaths,
   raw: SegmentEntry,
+  engine: RowEngine,
   signal: AbortSignal,
 ): Promise<{ readonly frames: number; readonly findings: readonly Finding[] }> {
-  assert(raw.source !== null, `${raw.label} has a receipt`)
-  const instance = await duckdb.DuckDBInstance.create(':memory:')
-  const connections: DuckDBConnection[] = []
-  try {
-    const streams: RowStream[] = []
-    for (const table of tableNames) {
-      // A connection has one open result at a time.
-      const connection = await instance.connect()
-      connections.push(connection)
-      streams.push(openStream(receipt, paths, table, raw.source.recorder, connection))
-    }
+  const { source } = raw
+  assert(source !== null, `${raw.label} has a receipt`)
+  return engine.lend(tableNames.length, (connections) => {
+    const streams = tableNames.map((table, i) =>
+      openStream(receipt, paths, table, source.recorder, connections[i]!),
+    )
     const key = raw.rawKey!
     const bytes = unpacked(key, store.read(key, 0, raw.sizeBytes, signal), signal)
-    return await compare(receipt, bytes, streams, signal)
-  } finally {
-    for (const connection of connections) connection.closeSync()
-    instance.closeSync()
-  }
+    return compare(receipt, bytes, streams, signal)
+  })
 }
 
 async function compare(

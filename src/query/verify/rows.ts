@@ -1,47 +1,55 @@
-/** The accounting of one job: its lines are, each once, in the rows of one table or among the rejects. Opens DuckDB. */
+/** The accounting of one job: its lines are, each once, in the rows of one table or among the rejects. */
 
-import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
-import { duckdb } from '../../storage/duckdb.ts'
+import type { DuckDBConnection } from '@duckdb/node-api'
 import type { Receipt, ReceiptPart, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
 import { error, type Finding } from './finding.ts'
 import type { PartPaths } from './parts.ts'
 import type { RejectedLines } from './rejects.ts'
+import type { RowEngine } from './row-engine.ts'
+import { sequencesOf } from './row-sequences.ts'
+import type { SequenceFacts } from './sequences.ts'
 import { sqlText } from '../views.ts'
 
 const askForHelp = 'keep the vault as it is and report this: conversion should never do it'
 
-/** One connection for all jobs. `close` frees it. */
-export class RowChecker {
-  readonly #instance: DuckDBInstance
+export interface CheckedRows {
+  readonly findings: readonly Finding[]
+  readonly sequences: SequenceFacts
+}
+
+/** @param paths of its parts, which are known to be whole */
+export function checkRows(
+  engine: RowEngine,
+  receipt: Receipt,
+  paths: PartPaths,
+  rejects: RejectedLines,
+): Promise<CheckedRows> {
+  return engine.lend(1, ([connection]) => new RowChecker(connection!, receipt, paths, rejects).check())
+}
+
+class RowChecker {
   readonly #connection: DuckDBConnection
-  #paths: PartPaths = new Map()
+  readonly #receipt: Receipt
+  readonly #paths: PartPaths
+  readonly #rejects: RejectedLines
+  readonly #tables: readonly TableName[]
 
-  constructor(instance: DuckDBInstance, connection: DuckDBConnection) {
-    this.#instance = instance
+  constructor(connection: DuckDBConnection, receipt: Receipt, paths: PartPaths, rejects: RejectedLines) {
     this.#connection = connection
-  }
-
-  static async open(memoryLimitMb: number, scratchDir: string): Promise<RowChecker> {
-    const instance = await duckdb.DuckDBInstance.create(':memory:')
-    const connection = await instance.connect()
-    await connection.run(`SET memory_limit = '${memoryLimitMb}MB'`)
-    await connection.run(`SET temp_directory = ${sqlText(scratchDir)}`)
-    return new RowChecker(instance, connection)
-  }
-
-  [Symbol.dispose](): void {
-    this.#connection.closeSync()
-    this.#instance.closeSync()
-  }
-
-  /** @param paths of its parts, which are known to be whole */
-  async check(receipt: Receipt, paths: PartPaths, rejects: RejectedLines): Promise<Finding[]> {
+    this.#receipt = receipt
     this.#paths = paths
-    const tables = tableNames.filter((table) => receipt.parts.some((part) => part.table === table))
+    this.#rejects = rejects
+    this.#tables = tableNames.filter((table) => this.#partsOf(table).length > 0)
+  }
+
+  async check(): Promise<CheckedRows> {
     const findings: Finding[] = []
-    for (const table of tables) findings.push(...(await this.#checkTable(receipt, table)))
-    return [...findings, ...(await this.#checkLines(receipt, tables, rejects))]
+    for (const table of this.#tables) findings.push(...(await this.#checkTable(table)))
+    await this.#collectLines()
+    findings.push(...(await this.#checkLines()))
+    const sequences = await sequencesOf(this.#connection, this.#receipt, this.#rejects, this.#eventsSql())
+    return { findings, sequences: findings.length === 0 ? sequences : { ...sequences, known: [] } }
   }
 
   async #rows(sql: string): Promise<bigint[][]> {
@@ -50,8 +58,8 @@ export class RowChecker {
   }
 
   /** Rows and times of each part, and that no row is there twice. */
-  async #checkTable(receipt: Receipt, table: TableName): Promise<Finding[]> {
-    const parts = receipt.parts.filter((part) => part.table === table)
+  async #checkTable(table: TableName): Promise<Finding[]> {
+    const parts = this.#partsOf(table)
     const findings: Finding[] = []
     const stated = await this.#connection.runAndReadAll(
       `SELECT file_index, count(*), min(t), max(t) FROM (
@@ -72,18 +80,19 @@ export class RowChecker {
     )
     if (doubled![0] !== 0n)
       findings.push(
-        error('rows_doubled', receipt.job, `${doubled![0]} rows of ${table} are there twice`, askForHelp),
+        error(
+          'rows_doubled',
+          this.#receipt.job,
+          `${doubled![0]} rows of ${table} are there twice`,
+          askForHelp,
+        ),
       )
     return findings
   }
 
   /** Distinct counters over all tables and the rejects against the counters the sources span. */
-  async #checkLines(
-    receipt: Receipt,
-    tables: readonly TableName[],
-    rejects: RejectedLines,
-  ): Promise<Finding[]> {
-    await this.#collectLines(receipt, tables, rejects)
+  async #checkLines(): Promise<Finding[]> {
+    const receipt = this.#receipt
     const spans = receipt.sources.filter((source) => source.last_n !== null)
     const inSpan = spans
       .map((s) => `(recorder = ${sqlText(s.recorder)} AND n BETWEEN ${s.first_n} AND ${s.last_n})`)
@@ -99,7 +108,7 @@ export class RowChecker {
         error(
           'lines_doubled',
           receipt.job,
-          `${twice} lines are in more than one place (${await this.#examples('GROUP BY recorder, n HAVING count(*) > 1')})`,
+          `${twice} lines are in more than one place, or of two connections (${await this.#examples('GROUP BY recorder, n HAVING count(*) > 1')})`,
           askForHelp,
         ),
       )
@@ -114,7 +123,7 @@ export class RowChecker {
       )
     const missing = lineSpan(receipt) - (distinct - strange)
     // Bytes too damaged to hold a counter were rejected as they are: any number of counters may lie in them.
-    if (missing > 0 && rejects.withoutCounter === 0)
+    if (missing > 0 && this.#rejects.withoutCounter === 0)
       findings.push(
         error(
           'lines_missing',
@@ -126,20 +135,33 @@ export class RowChecker {
     return findings
   }
 
-  async #collectLines(receipt: Receipt, tables: readonly TableName[], rejects: RejectedLines): Promise<void> {
-    const places = tables.map((table) => {
-      const parts = receipt.parts.filter((part) => part.table === table)
-      return `SELECT DISTINCT recorder, n FROM ${this.#scan(parts)}`
+  async #collectLines(): Promise<void> {
+    const places = this.#tables.map((table) => {
+      const isFrame = table === 'other' ? "kind <> 'event'" : 'true'
+      return `SELECT DISTINCT recorder, n, conn, sequence_num, ${isFrame} FROM ${this.#scan(this.#partsOf(table))}`
     })
-    await this.#connection.run('DROP TABLE IF EXISTS line')
-    await this.#connection.run('CREATE TEMP TABLE line (recorder VARCHAR, n BIGINT)')
+    await this.#connection.run(
+      'CREATE OR REPLACE TEMP TABLE line (recorder VARCHAR, n BIGINT, conn VARCHAR, sequence_num BIGINT, is_frame BOOLEAN)',
+    )
     if (places.length > 0) await this.#connection.run(`INSERT INTO line ${places.join(' UNION ALL ')}`)
-    for (let from = 0; from < rejects.counted.length; from += 1000) {
-      const values = rejects.counted
+    const { counted } = this.#rejects
+    for (let from = 0; from < counted.length; from += 1000) {
+      const values = counted
         .slice(from, from + 1000)
-        .map((line) => `(${sqlText(line.recorder)}, ${line.n})`)
+        .map((line) => `(${sqlText(line.recorder)}, ${line.n}, NULL, NULL, false)`)
       await this.#connection.run(`INSERT INTO line VALUES ${values.join(', ')}`)
     }
+  }
+
+  /** Events that may tell of a gap; null where there is no table that could hold one. */
+  #eventsSql(): string | null {
+    if (!this.#tables.includes('other')) return null
+    return `SELECT recorder, conn, n, body FROM ${this.#scan(this.#partsOf('other'))}
+      WHERE kind = 'event' AND conn IS NOT NULL AND starts_with(body, '{"gap":')`
+  }
+
+  #partsOf(table: TableName): readonly ReceiptPart[] {
+    return this.#receipt.parts.filter((part) => part.table === table)
   }
 
   async #examples(condition: string): Promise<string> {

@@ -1,19 +1,24 @@
 /** `mdv verify`: proves from receipts and data that every line is accounted for once. Reads everything it proves. */
 
 import { join } from 'node:path'
-import type { ObjectStore } from '../../storage/object-store.ts'
-import { readAdoptedFiles } from '../../table/adopted.ts'
-import { readReceipts } from '../../table/receipts.ts'
-import type { Receipt } from '../../table/receipt.ts'
-import { isVanishedPart } from '../engine.ts'
-import { error, type Finding } from './finding.ts'
+import { takeInOrder } from '../../core/at-once.ts'
 import type { VaultError } from '../../core/errors.ts'
+import { rawRejected } from '../../storage/keys.ts'
+import { listAll, type ObjectStore } from '../../storage/object-store.ts'
+import { readAdoptedFiles } from '../../table/adopted.ts'
+import type { Receipt } from '../../table/receipt.ts'
+import { readReceipts } from '../../table/receipts.ts'
 import { joinSegments, listRaw, type SegmentEntry } from '../segments.ts'
-import { checkParts, type PartPaths } from './parts.ts'
-import { checkRawSegment, checkRawChain, type RawFacts } from './raw.ts'
+import { error, type Finding } from './finding.ts'
+import { verifyJob, type RebuildCheck } from './job-proof.ts'
+import { Marks } from './marks.ts'
+import type { ProofMemory, Proved } from './memory.ts'
+import { VerifyProgress } from './progress.ts'
+import { checkRawChain, checkRawSegment, type RawFacts } from './raw.ts'
 import { checkAdopted, checkReceipts } from './receipts.ts'
-import { readRejects } from './rejects.ts'
-import { RowChecker } from './rows.ts'
+import { RowEngine } from './row-engine.ts'
+import type { Scans } from './scan-task.ts'
+import { checkSequences, noFacts, type SequenceFacts } from './sequences.ts'
 import { checkStrays, listStrays } from './strays.ts'
 
 export interface VerifyOptions {
@@ -21,20 +26,17 @@ export interface VerifyOptions {
   readonly since: string | null
   /** Rebuilds every frame of a job whose raw segment is kept, and compares; null: not asked for. */
   readonly rebuild: RebuildCheck | null
-  /** The venue's number of a frame; -1: it has none. */
-  readonly sequenceOf: (frame: Buffer) => number
   readonly memoryLimitMb: number
+  /** Segments and jobs that are looked at side by side, at least 1. */
+  readonly atOnce: number
+  readonly scans: Scans
+  /** Goes on with what an earlier proof had proved; null: proves everything, and remembers nothing. */
+  readonly memory: ProofMemory | null
+  /** In the order of segments and jobs, however many are looked at side by side. */
   readonly onFinding: (finding: Finding) => Promise<void>
-  readonly onProgress: (done: number, total: number, what: string) => void
+  /** Filled as it goes. */
+  readonly progress: VerifyProgress
 }
-
-export type RebuildCheck = (
-  store: ObjectStore,
-  receipt: Receipt,
-  paths: PartPaths,
-  raw: SegmentEntry,
-  signal: AbortSignal,
-) => Promise<{ readonly frames: number; readonly findings: readonly Finding[] }>
 
 export interface VerifySummary {
   readonly receipts: number
@@ -44,6 +46,8 @@ export interface VerifySummary {
   readonly rejected: number
   readonly rawSegments: number
   readonly framesRebuilt: number
+  /** Segments and receipts that were not read: an earlier proof that was stopped had found them whole, and they look the same. */
+  readonly remembered: number
   readonly errors: number
   readonly warnings: number
 }
@@ -69,8 +73,15 @@ export async function verifyVault(
   await tally.add(checkStrays(strays, everyReceipt, everySegment))
   const segments = everySegment.filter((entry) => isSince(entry, options.since))
   const receipts = [...new Set(segments.flatMap((entry) => (entry.receipt === null ? [] : [entry.receipt])))]
-  const rawSegments = await verifyRaw(store, segments, tally, options, signal)
-  const framesRebuilt = await verifyReceipts(store, receipts, segments, tally, options, signal)
+  const marks = new Marks(
+    strays.files,
+    options.memory === null ? [] : await listAll(store, rawRejected(venue), signal),
+  )
+  const proof = new Proof(store, venue, options, tally, marks, signal)
+  const rawSegments = await proof.segments(segments)
+  await proof.jobs(receipts, segments)
+  await tally.add(checkSequences(proof.sequences, new Set(adopted.map(({ recorder }) => recorder))))
+  await options.memory?.forget()
   return {
     receipts: receipts.length,
     parts: sum(receipts, (receipt) => receipt.parts.length),
@@ -78,107 +89,125 @@ export async function verifyVault(
     lines: sum(receipts, (receipt) => receipt.lines.total),
     rejected: sum(receipts, (receipt) => receipt.lines.rejected),
     rawSegments,
-    framesRebuilt,
+    framesRebuilt: proof.frames,
+    remembered: proof.remembered,
     errors: tally.errors,
     warnings: tally.warnings,
   }
 }
 
-async function verifyRaw(
-  store: ObjectStore,
-  segments: readonly SegmentEntry[],
-  tally: Tally,
-  options: VerifyOptions,
-  signal: AbortSignal,
-): Promise<number> {
-  const present = segments.filter((entry) => entry.rawKey !== null && entry.state !== 'active')
-  const facts: RawFacts[] = []
-  for (const [i, entry] of present.entries()) {
-    signal.throwIfAborted()
-    options.onProgress(i, present.length, `segment ${entry.label}`)
-    const checked = await checkRawSegment(store, entry, options.sequenceOf, signal)
-    await tally.add(checked.findings)
-    if (checked.facts !== null) facts.push(checked.facts)
-  }
-  await tally.add(checkRawChain(facts, segments))
-  return present.length
+/** What is learnt from one segment or job. */
+interface Learnt extends Proved {
+  readonly findings: readonly Finding[]
 }
 
-async function verifyReceipts(
-  store: ObjectStore,
-  receipts: readonly Receipt[],
-  segments: readonly SegmentEntry[],
-  tally: Tally,
-  options: VerifyOptions,
-  signal: AbortSignal,
-): Promise<number> {
+/** Segments and jobs one by one, several side by side. */
+class Proof {
+  readonly #store: ObjectStore
+  readonly #venue: string
+  readonly #options: VerifyOptions
+  readonly #tally: Tally
+  readonly #marks: Marks
+  readonly #signal: AbortSignal
+  readonly sequences: SequenceFacts[] = []
+  frames = 0
+  remembered = 0
+
+  constructor(
+    store: ObjectStore,
+    venue: string,
+    options: VerifyOptions,
+    tally: Tally,
+    marks: Marks,
+    signal: AbortSignal,
+  ) {
+    this.#store = store
+    this.#venue = venue
+    this.#options = options
+    this.#tally = tally
+    this.#marks = marks
+    this.#signal = signal
+  }
+
+  /** @returns how many lie under raw/ */
+  async segments(segments: readonly SegmentEntry[]): Promise<number> {
+    const { progress, scans, atOnce } = this.#options
+    const present = segments.filter((entry) => entry.rawKey !== null && entry.state !== 'active')
+    progress.expect(
+      present.length,
+      sum(present, (entry) => entry.sizeBytes),
+    )
+    const facts: RawFacts[] = []
+    const one = (entry: SegmentEntry): Promise<Learnt> =>
+      this.#unlessKnown(`segment ${entry.rawKey}`, this.#marks.ofRaw(entry), entry.sizeBytes, async () => {
+        const deps = { store: this.#store, venue: this.#venue, scans, progress }
+        const checked = await checkRawSegment(deps, entry, this.#signal)
+        return { ...checked, frames: 0 }
+      })
+    await takeInOrder(present, atOnce, one, async (learnt) => {
+      if (learnt.facts !== null) facts.push(learnt.facts)
+      await this.#take(learnt)
+    })
+    await this.#tally.add(checkRawChain(facts, segments))
+    return present.length
+  }
+
+  async jobs(receipts: readonly Receipt[], segments: readonly SegmentEntry[]): Promise<void> {
+    const { progress, scans, rebuild, memoryLimitMb, atOnce } = this.#options
+    const sizeOf = (receipt: Receipt): number => sum(receipt.parts, (part) => part.size_bytes)
+    progress.expect(receipts.length, sum(receipts, sizeOf))
+    const kept = keptByJob(segments)
+    const spill = join(await this.#store.scratch('verify'), 'spill')
+    using engine = await RowEngine.open(memoryLimitMb, spill)
+    const deps = { store: this.#store, engine, scans, rebuild, progress }
+    const one = (receipt: Receipt): Promise<Learnt> => {
+      const raws = kept.get(receipt.job) ?? []
+      return this.#unlessKnown(
+        `job ${receipt.job}`,
+        this.#marks.ofJob(receipt, raws),
+        sizeOf(receipt),
+        async () => ({ ...(await verifyJob(deps, receipt, raws, this.#signal)), facts: null }),
+      )
+    }
+    await takeInOrder(receipts, atOnce, one, (learnt) => this.#take(learnt))
+  }
+
+  async #take({ sequences, frames, findings }: Learnt): Promise<void> {
+    if (sequences !== noFacts) this.sequences.push(sequences)
+    this.frames += frames
+    await this.#tally.add(findings)
+  }
+
+  /** @param mark null: it cannot be known again */
+  async #unlessKnown(
+    what: string,
+    mark: string | null,
+    sizeBytes: number,
+    prove: () => Promise<Learnt>,
+  ): Promise<Learnt> {
+    this.#signal.throwIfAborted()
+    const { memory, progress } = this.#options
+    const proved = mark === null ? undefined : memory?.recall(what, mark)
+    if (proved !== undefined) {
+      this.remembered++
+      progress.doneBytes += sizeBytes
+      progress.doneItems++
+      return { ...proved, findings: [] }
+    }
+    progress.begin(what)
+    const learnt = await prove()
+    progress.doneItems++
+    if (mark !== null && learnt.findings.length === 0) await memory?.remember(what, mark, learnt)
+    return learnt
+  }
+}
+
+function keptByJob(segments: readonly SegmentEntry[]): Map<string, SegmentEntry[]> {
   const kept = new Map<string, SegmentEntry[]>()
   for (const entry of segments)
     if (entry.rawKey !== null && entry.receipt !== null)
       kept.set(entry.receipt.job, [...(kept.get(entry.receipt.job) ?? []), entry])
-  const spill = join(await store.scratch('verify'), 'spill')
-  using checker = await RowChecker.open(options.memoryLimitMb, spill)
-  let framesRebuilt = 0
-  for (const [i, receipt] of receipts.entries()) {
-    signal.throwIfAborted()
-    options.onProgress(i, receipts.length, `job ${receipt.job}`)
-    const raws = kept.get(receipt.job) ?? []
-    const checked = await verifyReceipt(store, receipt, raws, checker, options, signal)
-    framesRebuilt += checked.frames
-    await tally.add(checked.findings)
-  }
-  return framesRebuilt
-}
-
-interface CheckedReceipt {
-  readonly findings: readonly Finding[]
-  readonly frames: number
-}
-
-/** @returns nothing found for a receipt that a later generation replaced while it was looked at */
-async function verifyReceipt(
-  store: ObjectStore,
-  receipt: Receipt,
-  raws: readonly SegmentEntry[],
-  checker: RowChecker,
-  options: VerifyOptions,
-  signal: AbortSignal,
-): Promise<CheckedReceipt> {
-  for (let isLast = false; ; isLast = true) {
-    try {
-      return await verifyOnce(store, receipt, raws, checker, options, signal)
-    } catch (thrown) {
-      // A part that took its place, or was replaced, between two looks: look again.
-      if (isLast || !isVanishedPart(thrown)) throw thrown
-    }
-  }
-}
-
-async function verifyOnce(
-  store: ObjectStore,
-  receipt: Receipt,
-  raws: readonly SegmentEntry[],
-  checker: RowChecker,
-  options: VerifyOptions,
-  signal: AbortSignal,
-): Promise<CheckedReceipt> {
-  const parts = await checkParts(store, receipt, raws.length > 0, signal)
-  if (parts === 'superseded') return { findings: [], frames: 0 }
-  await using checked = parts
-  const { rejects, findings } = await readRejects(store, receipt)
-  // Rows of damaged parts are not counted: what is wrong with them is already said.
-  if (checked.findings.length > 0) return { findings: [...checked.findings, ...findings], frames: 0 }
-  const accounted = [...findings, ...(await checker.check(receipt, checked.paths, rejects))]
-  if (options.rebuild === null || accounted.length > 0) return { findings: accounted, frames: 0 }
-  let frames = 0
-  const differing: Finding[] = []
-  for (const raw of raws) {
-    // The files are there until it is done.
-    const rebuilt = await options.rebuild(store, receipt, checked.paths, raw, signal)
-    frames += rebuilt.frames
-    differing.push(...rebuilt.findings)
-  }
-  return { findings: differing, frames }
+  return kept
 }
 
 /** What it alone knew of is told further on as missing: that goes away with it. */
