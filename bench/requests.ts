@@ -144,6 +144,7 @@ async function round(vault: Vault, segmentsMax: number): Promise<Counted> {
     retention: { maxDays: null, maxBytes: null },
     hours: { from: null, until: null },
     fromArchive: false,
+    requeue: null,
     waitForHeld: false,
     sweep: false,
     batch: { segmentsMax, bytesMax: 1e12, waitMs: 900_000, isPatient: false },

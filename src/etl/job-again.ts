@@ -1,44 +1,57 @@
 /**
- * A job converted again from its archived raw bytes, after an improvement or a damaged part: its next generation. Where the same bytes
- * would come out again, nothing is done.
+ * A job converted again from raw bytes that are kept: its next generation. After an improvement, where nothing is done if the same bytes
+ * would come out again; or to repair it, which is always done. Damaged parts are kept before the new ones take their place.
  */
 
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assert } from '../core/assert.ts'
 import { VaultError } from '../core/errors.ts'
+import { rawArchive } from '../storage/keys.ts'
 import { readBindings } from '../table/bindings.ts'
 import { parseJobId } from '../table/part-name.ts'
 import type { Receipt, ReceiptSource } from '../table/receipt.ts'
 import { currentReceipt } from '../table/receipts.ts'
 import { unpackArchived } from './archive.ts'
+import { isWhole, keepParts, partsNow, type PartNow } from './evidence.ts'
 import type { Claim } from './job-claim.ts'
 import { convertAndCommit, type Committed, type JobDeps, type JobSource } from './job-commit.ts'
 import { finishJob } from './job-finish.ts'
 import { mergeInstead } from './job-successor.ts'
 import { fits } from './job-plan.ts'
-import { sha256OfObject } from './publish.ts'
+import { cannotRequeue, type KeptRaw } from './requeue.ts'
 import { partsMissing, withClaim, type JobOutcome } from './job.ts'
 
-/** The archived raw bytes stay as they are. */
+/** The raw bytes stay as they are. */
 const keepEverything = { deleteRaw: false, archive: false }
 
-/** @param archivedKeys where the job's sources lie under raw/archive, by label */
+/** `repair`: something is wrong with its parts, or with rows in them. */
+export type AgainReason = 'improvement' | 'repair'
+
+/** @param kept where the job's sources lie, by label */
 export async function convertAgain(
   deps: JobDeps,
   job: string,
-  archivedKeys: ReadonlyMap<string, string>,
+  kept: KeptRaw,
+  reason: AgainReason,
   wait: boolean,
   signal: AbortSignal,
 ): Promise<JobOutcome> {
-  return withClaim(deps, job, wait, signal, (claim) => againClaimed(deps, claim, job, archivedKeys, signal))
+  return withClaim(deps, job, wait, signal, async (claim) => {
+    try {
+      return await againClaimed(deps, claim, job, kept, reason, signal)
+    } finally {
+      await deps.files.release()
+    }
+  })
 }
 
 async function againClaimed(
   deps: JobDeps,
   claim: Claim,
   job: string,
-  archivedKeys: ReadonlyMap<string, string>,
+  kept: KeptRaw,
+  reason: AgainReason,
   signal: AbortSignal,
 ): Promise<JobOutcome> {
   const before = await currentReceipt(deps.store, deps.venue, job)
@@ -46,15 +59,36 @@ async function againClaimed(
     throw new VaultError('corrupt', `job ${job}: its receipt is gone`, {
       remedy: 'restore the receipt from a backup',
     })
-  if (before.supersedes !== undefined) throw merged(before)
+  if (before.supersedes !== undefined) throw await mergedError(deps, before, kept, reason, signal)
   // The generation before must stand where readers by glob look for it. Damaged or not, the next one replaces it.
   await finishJob(deps, claim, before, [], null, keepEverything)
-  if (await isCurrent(deps, before, signal)) return { kind: 'finished', receipt: before }
+  const parts = await partsNow(deps.store, before, signal)
+  if (reason === 'improvement' && (await isCurrent(deps, before, parts)))
+    return { kind: 'finished', receipt: before }
+  if (before.sources.some(({ label }) => !kept.has(label))) throw cannotRequeue(before, kept, parts)
   if ((await mergeInstead(deps, before)) !== null) throw merged(before)
+  await keepParts(deps, claim, before, partsToKeep(parts, reason), signal)
+  return convertKept(deps, claim, before, kept, signal)
+}
+
+/** Where a repair finds every part as it was committed, what is wrong is in the rows, and any part may have it. */
+function partsToKeep(parts: readonly PartNow[], reason: AgainReason): readonly PartNow[] {
+  const damaged = parts.filter((part) => !isWhole(part))
+  return reason === 'repair' && damaged.length === 0 ? parts : damaged
+}
+
+async function convertKept(
+  deps: JobDeps,
+  claim: Claim,
+  before: Receipt,
+  kept: KeptRaw,
+  signal: AbortSignal,
+): Promise<JobOutcome> {
+  const { job } = before
   const lead = parseJobId(job)
   assert(lead !== undefined, `${job} is called after a segment`)
   const unpackDir = join(deps.scratchDir, 'unpacked')
-  const sources = before.sources.map((source) => unpackedSource(deps, job, source, archivedKeys, unpackDir))
+  const sources = before.sources.map((source) => keptSource(deps, source, kept.get(source.label)!, unpackDir))
   await mkdir(unpackDir, { recursive: true })
   try {
     const request = {
@@ -70,30 +104,31 @@ async function againClaimed(
   }
 }
 
-function unpackedSource(
-  deps: JobDeps,
-  job: string,
-  source: ReceiptSource,
-  archivedKeys: ReadonlyMap<string, string>,
-  dir: string,
-): JobSource {
+function keptSource(deps: JobDeps, source: ReceiptSource, key: string, unpackDir: string): JobSource {
   const { label } = source
-  const key = archivedKeys.get(label)
-  if (key === undefined)
-    throw new VaultError('corrupt', `job ${job}: its source ${label} is not under raw/archive`, {
-      remedy: 'restore it from a backup: a job is converted again whole or not at all',
-    })
   return {
     key,
     label,
     segment: { recorder: source.recorder, firstN: source.first_n },
     expectedSha256: source.file_sha256,
     async file(signal) {
-      const path = join(dir, `${label}.ndjson`)
+      if (!key.startsWith(rawArchive(deps.venue))) return deps.files.take({ key }, signal)
+      const path = join(unpackDir, `${label}.ndjson`)
       await unpackArchived(deps.store, key, path, signal)
       return path
     },
   }
+}
+
+async function mergedError(
+  { store }: JobDeps,
+  receipt: Receipt,
+  kept: KeptRaw,
+  reason: AgainReason,
+  signal: AbortSignal,
+): Promise<VaultError> {
+  if (reason === 'improvement') return merged(receipt)
+  return cannotRequeue(receipt, kept, await partsNow(store, receipt, signal))
 }
 
 function merged({ job }: Receipt): VaultError {
@@ -103,15 +138,12 @@ function merged({ job }: Receipt): VaultError {
 }
 
 /** Whether the same bytes would come out: made by these settings, and every part still as it was committed. */
-async function isCurrent(deps: JobDeps, receipt: Receipt, signal: AbortSignal): Promise<boolean> {
+async function isCurrent(deps: JobDeps, receipt: Receipt, parts: readonly PartNow[]): Promise<boolean> {
   const segment = parseJobId(receipt.job)
   const plan =
     segment === undefined ? undefined : (await readBindings(deps.store, deps.venue, segment)).at(-1)
   const target = { job: receipt.job, receiptGeneration: receipt.generation }
-  if (plan === undefined || !fits(plan, deps.settings, target)) return false
-  for (const part of receipt.parts)
-    if ((await sha256OfObject(deps.store, part.key, signal)) !== part.sha256) return false
-  return true
+  return plan !== undefined && fits(plan, deps.settings, target) && parts.every(isWhole)
 }
 
 async function finishAgain(deps: JobDeps, claim: Claim, committed: Committed): Promise<JobOutcome> {

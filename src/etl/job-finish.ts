@@ -4,6 +4,7 @@ import { VaultError } from '../core/errors.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import type { Receipt, ReceiptSource } from '../table/receipt.ts'
 import { archiveRaw, type RawSegment } from './archive.ts'
+import { isWhole, partsNow } from './evidence.ts'
 import type { Claim } from './job-claim.ts'
 import type { Committed, JobDeps } from './job-commit.ts'
 import { sha256OfObject } from './publish.ts'
@@ -21,7 +22,7 @@ export interface FinishOptions {
  *
  * @param raws its segments in raw/ready; those of its sources that lie elsewhere stay
  * @param fresh what has just been read and put under the same claim; null when nothing was
- * @returns `parts_missing`: a part is not there as committed; nothing was deleted
+ * @returns `parts_missing`: a part is not there as committed; no raw bytes were deleted
  * @throws {VaultError} `held` when the claim was lost, `corrupt` when raw bytes are not those converted
  */
 export async function finishJob(
@@ -38,6 +39,9 @@ export async function finishJob(
   if (!(await finishSwap(deps, claim, receipt, signal, certainParts(deps.store, receipt, fresh))))
     return 'parts_missing'
   if (!options.deleteRaw) return 'done'
+  // Time has passed since it was committed: raw bytes are what its parts could be made from again, and go for whole ones only.
+  if (fresh === null && raws.length > 0 && !(await partsNow(deps.store, receipt, signal)).every(isWhole))
+    return 'parts_missing'
   for (const raw of raws) {
     const known = fresh?.sources.find(({ key }) => key === raw.key)?.fileSha256
     const source = await namedSource(deps, receipt, raw, known, signal)

@@ -13,6 +13,7 @@ import type { Receipt } from '../table/receipt.ts'
 import { currentReceipt } from '../table/receipts.ts'
 import type { RawSegment } from './archive.ts'
 import { findReady, jobOf, settleBatch } from './batch.ts'
+import { isWhole, keepParts, partsNow } from './evidence.ts'
 import { Claim } from './job-claim.ts'
 import { convertAndCommit, type CommitRequest, type JobDeps, type JobSource } from './job-commit.ts'
 import { mergeInstead } from './job-successor.ts'
@@ -99,7 +100,15 @@ async function convertClaimed(
     const merge = await mergeInstead(deps, before)
     if (merge === 'pending') return { kind: 'held', by: null }
     if (merge !== null) return finishMerged(deps, claim, merge, segments[0], options)
-    // Parts that a receipt names are gone while the raw bytes are still here: its next generation replaces them.
+    // Parts that a receipt names are gone or damaged while the raw bytes are still here: its next generation replaces them.
+    const parts = await partsNow(deps.store, before, signal)
+    await keepParts(
+      deps,
+      claim,
+      before,
+      parts.filter((part) => !isWhole(part)),
+      signal,
+    )
   }
   const raws: RawSegment[] = []
   const request = requestFor(deps, claim, job, segments, before, raws, signal)

@@ -17,6 +17,7 @@ import { claimTtlMs } from './job-claim.ts'
 import type { JobDeps } from './job-commit.ts'
 import { convertReady, type JobOutcome, type ReadySegment } from './job.ts'
 import { isInRange, keptForSeal, planRound, type HourRange, type ReadyFile, type RoundPlan } from './plan.ts'
+import { jobsNamed, keptRaw } from './requeue.ts'
 import { applyRetention, type Retention } from './retention.ts'
 import { TaskQueue } from './run-queue.ts'
 import type { EtlReport, EtlSummary } from './run-report.ts'
@@ -31,6 +32,8 @@ export interface EtlOptions {
   readonly hours: HourRange
   /** Convert archived segments again instead of ready ones for the first time. */
   readonly fromArchive: boolean
+  /** Convert these jobs again instead, or those of these segments, from whatever raw bytes are kept; null: not asked for. */
+  readonly requeue: readonly string[] | null
   /** Watch what other workers hold until it is done or theirs no more; false: only when there is nothing else to do. */
   readonly waitForHeld: boolean
   /** Go through all of processed/ for parts that no receipt names. */
@@ -98,6 +101,7 @@ async function findTasks(
   signal: AbortSignal,
   memory: EtlMemory,
 ): Promise<Task[]> {
+  if (options.requeue !== null) return requeuedTasks(deps, options.requeue, signal, memory)
   if (options.fromArchive) {
     const receipts = await readReceipts(deps.store, deps.venue, signal, memory.receipts)
     return archivedTasks(deps, options, receipts, signal)
@@ -186,13 +190,42 @@ async function archivedTasks(
       job,
       sizeBytes: sources.reduce((sum, source) => sum + source.size_bytes, 0),
       objects: here.map(({ label, size_bytes: sizeBytes }) => ({ key: archivedKeys.get(label)!, sizeBytes })),
-      run: (wait) => convertAgain(deps, job, archivedKeys, wait, signal),
+      run: (wait) => convertAgain(deps, job, archivedKeys, 'improvement', wait, signal),
       rest: () => [],
       apart: () => [task],
     }
     tasks.push(task)
   }
   return tasks
+}
+
+async function requeuedTasks(
+  deps: JobDeps,
+  names: readonly string[],
+  signal: AbortSignal,
+  memory: EtlMemory,
+): Promise<Task[]> {
+  const receipts = jobsNamed(await readReceipts(deps.store, deps.venue, signal, memory.receipts), names)
+  const archive = await listArchive(deps.store, deps.venue, signal)
+  const ready = await readReady(deps, memory, signal)
+  return receipts.map((receipt) => {
+    const { job, sources } = receipt
+    const kept = keptRaw(receipt, archive, ready)
+    const objects = sources.flatMap(({ label, size_bytes: sizeBytes }) =>
+      kept.has(label) ? [{ key: kept.get(label)!, sizeBytes }] : [],
+    )
+    const sizeBytes = sources.reduce((sum, source) => sum + source.size_bytes, 0)
+    const task: Task = {
+      label: sources[0]?.label ?? job,
+      job,
+      sizeBytes,
+      objects,
+      run: (wait) => convertAgain(deps, job, kept, 'repair', wait, signal),
+      rest: () => [],
+      apart: () => [task],
+    }
+    return task
+  })
 }
 
 /** @returns those that another worker holds */

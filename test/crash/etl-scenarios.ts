@@ -148,6 +148,15 @@ const stories: readonly Story[] = [
     isTypical: true,
   },
   {
+    ...again,
+    program: 'requeue',
+    name: 'two jobs, whose parts are all kept',
+    options: { ...archiving, requeue: ['segment_20251203T14_00001', 'segment_20251203T14_00002'] },
+    before: (bench) => converted(bench, archiving),
+    lines: twoSegments,
+    isTypical: true,
+  },
+  {
     program: 'retention',
     name: 'of the archive, after a conversion',
     options: { ...archiving, retention: { maxDays: null, maxBytes: 0 } },
@@ -203,7 +212,7 @@ class EtlWorld implements World {
   /** A run from the archive is not begun anew by the next one: what was committed is finished, the rest is asked for again. */
   async finish(): Promise<void> {
     const { options, convertsAgain } = this.#story
-    await run(this.#bench, this.#standing.store, { ...options, fromArchive: false })
+    await run(this.#bench, this.#standing.store, { ...options, fromArchive: false, requeue: null })
     await this.assertWhole()
     if (convertsAgain) await this.#convertRest()
   }
@@ -212,10 +221,11 @@ class EtlWorld implements World {
   async #convertRest(): Promise<void> {
     const { receipts } = await this.#bench.state()
     const archived = await this.#bench.keys('raw/archive/')
+    const reason = this.#story.options.requeue === null ? 'improvement' : 'repair'
     for (const { job, sources } of receipts.filter((each) => each.generation === 1)) {
       const keys = sources.map(({ label }) => [label, archived.find((key) => key.includes(label))!] as const)
       const worker = await this.#bench.worker(this.#standing.store)
-      await convertAgain(worker, job, new Map(keys), false, never)
+      await convertAgain(worker, job, new Map(keys), reason, false, never)
     }
     await this.#standing.mirror()
   }

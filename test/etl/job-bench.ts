@@ -393,6 +393,7 @@ export const etlOptions: EtlOptions = {
   retention: { maxDays: null, maxBytes: null },
   hours: { from: null, until: null },
   fromArchive: false,
+  requeue: null,
   waitForHeld: true,
   sweep: true,
   batch: { segmentsMax: 1, bytesMax: 1e9, waitMs: 0, isPatient: false },

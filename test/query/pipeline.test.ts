@@ -87,6 +87,7 @@ async function convertAll(into: LocalObjectStore): Promise<number> {
       retention: { maxDays: null, maxBytes: null },
       hours: { from: null, until: null },
       fromArchive: false,
+      requeue: null,
       waitForHeld: false,
       sweep: false,
       batch: { segmentsMax: 1, bytesMax: 1e9, waitMs: 0, isPatient: false },

@@ -19,10 +19,12 @@ import { watchEtl } from '../../etl/watch.ts'
 import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
 import { requestsOf } from '../../storage/s3/requests.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
-import type { EtlConfig } from '../config.ts'
+import type { Config, EtlConfig } from '../config.ts'
 import { systemRemedy } from '../exit-codes.ts'
 import { software } from '../version.ts'
+import { openForReading } from '../open-reading.ts'
 import { openVault } from '../open-vault.ts'
+import { proveVault } from '../proof.ts'
 import { tellRequests } from '../requests.ts'
 import { growsByChunks, rescueMeanwhile } from '../rescue.ts'
 
@@ -45,10 +47,17 @@ export const command: Command = {
       )
       .option('--until <time>', 'only segments opened before this UTC date or hour')
       .option('--from-archive', 'convert archived segments again; the new rows take the place of the old')
+      .option(
+        '--requeue [jobs...]',
+        'convert these jobs again, or those of these segments, from raw bytes that are kept; without names, what "mdv verify" finds wrong',
+      )
       .addHelpText(
         'after',
-        '\nEnds with 7 when some segments could not be converted (the others were), with 8 when all of them are held by another\n' +
-          'worker. Rejected lines are kept under raw/rejected and are no failure.',
+        '\n--requeue ends with 6 when raw bytes are gone: it says what stays lost, and how to bring it back. Damaged parts are kept under\n' +
+          'processed/<venue>/_damaged before the new ones take their place.\n' +
+          '\nEnds with 7 when some segments could not be converted (the others were), with 8 when all of them are held by another\n' +
+          'worker. Rejected lines are kept under raw/rejected and are no failure.\n' +
+          '\n  mdv etl --requeue segment_20251203T14_00001',
       )
   },
 
@@ -56,6 +65,11 @@ export const command: Command = {
     const isWatch = modeOf(context) === 'watch'
     const hours = hoursOf(context.options)
     const config = await context.config()
+    const requeue = await requeueOf(context, config)
+    if (requeue?.length === 0) {
+      await context.output.out('nothing to requeue\n')
+      return 0
+    }
     giveWay()
     // A watcher may be up before its recorder; once over nothing is a mistyped folder.
     const store = await openVault(context, config.storage, 'write', isWatch)
@@ -68,7 +82,8 @@ export const command: Command = {
       const files = new SourceFiles(store, scratchDir)
       const board = new ClaimBoard({ store, clock, venue })
       const deps: JobDeps = { store, clock, venue, convert, settings, worker, scratchDir, files, board }
-      const options = optionsOf(config.etl, hours, context.options['fromArchive'] === true, !isWatch)
+      const fromArchive = context.options['fromArchive'] === true
+      const options = optionsOf(config.etl, hours, fromArchive, requeue, !isWatch)
       return await (isWatch
         ? watch(context, deps, options, config.etl.poll_interval_seconds)
         : once(context, deps, options))
@@ -85,12 +100,18 @@ function summaryJson(summary: EtlSummary, { store }: JobDeps): string {
 }
 
 async function once(context: CommandContext, deps: JobDeps, options: EtlOptions): Promise<ExitCode> {
-  const summary = await runEtlOnce(deps, options, reportTo(context), context.signal)
+  const report = reportTo(context)
+  let isLost = false
+  const onEvent = (event: EtlEvent): void => {
+    isLost ||= event.kind === 'failed' && event.error instanceof VaultError && event.error.kind === 'corrupt'
+    report.onEvent(event)
+  }
+  const summary = await runEtlOnce(deps, options, { ...report, onEvent }, context.signal)
   clearProgress(context)
   await context.output.out(context.json ? summaryJson(summary, deps) : summaryText(summary))
   // The way out of main knows which signal it was.
   if (summary.isStopped) context.signal.throwIfAborted()
-  return exitCodeOf(summary)
+  return options.requeue !== null && isLost ? 6 : exitCodeOf(summary)
 }
 
 async function watch(
@@ -131,16 +152,37 @@ function exitCodeOf(summary: EtlSummary): ExitCode {
 }
 
 function modeOf({ options }: CommandContext): 'once' | 'watch' {
-  const [once, watch] = [options['once'] === true, options['watch'] === true]
+  const isRequeue = options['requeue'] !== undefined
+  const [once, watch] = [options['once'] === true || isRequeue, options['watch'] === true]
   if (once === watch)
     throw new VaultError('usage', once ? 'both --once and --watch' : 'neither --once nor --watch', {
       remedy: 'mdv etl --once converts what is ready; mdv etl --watch goes on',
+    })
+  if (isRequeue && ['fromArchive', 'date', 'from', 'until'].some((name) => options[name] !== undefined))
+    throw new VaultError('usage', '--requeue names its jobs: it goes with no other choice', {
+      remedy: 'mdv etl --requeue JOB',
     })
   if (watch && options['fromArchive'] === true)
     throw new VaultError('usage', '--from-archive does not end with --watch', {
       remedy: 'mdv etl --once --from-archive',
     })
   return watch ? 'watch' : 'once'
+}
+
+/** @returns null: not asked for; empty: nothing is wrong that it could repair */
+async function requeueOf(context: CommandContext, { storage }: Config): Promise<readonly string[] | null> {
+  const { requeue } = context.options
+  if (requeue === undefined) return null
+  if (Array.isArray(requeue)) return requeue as string[]
+  const store = await openForReading(context, storage)
+  const jobs = new Set<string>()
+  await proveVault(context, store, venue, {
+    since: null,
+    rebuild: null,
+    memory: null,
+    onFinding: async ({ job }) => void (job !== undefined && jobs.add(job)),
+  })
+  return [...jobs]
 }
 
 function hoursOf(options: CommandContext['options']): HourRange {
@@ -181,6 +223,7 @@ function optionsOf(
   config: EtlConfig,
   hours: HourRange,
   fromArchive: boolean,
+  requeue: readonly string[] | null,
   waitForHeld: boolean,
 ): EtlOptions {
   const { archive_max_days: maxDays, archive_max_gb: maxGb } = config
@@ -190,6 +233,7 @@ function optionsOf(
     retention: { maxDays, maxBytes: maxGb === null ? null : maxGb * 1e9 },
     hours,
     fromArchive,
+    requeue,
     waitForHeld,
     sweep: true,
     batch: {

@@ -1,5 +1,8 @@
 /** What `mdv verify` says of one thing: where it is, what is wrong, what to do. */
 
+import type { Receipt } from '../../table/receipt.ts'
+import { isMerge } from '../../table/receipts.ts'
+
 export interface Finding {
   /** Only `error` changes the exit code: data is missing, doubled or damaged. A `warning` is untidy, not wrong. */
   readonly severity: 'error' | 'warning'
@@ -8,6 +11,8 @@ export interface Finding {
   readonly where: string
   readonly message: string
   readonly remedy: string
+  /** The job whose rows it is about, where converting that again puts it right. */
+  readonly job?: string
 }
 
 export type FindingKind =
@@ -43,9 +48,23 @@ export function warning(kind: FindingKind, where: string, message: string, remed
   return { severity: 'warning', kind, where, message, remedy }
 }
 
-/** The way back where the raw bytes are kept, and the honest answer where they are not. */
-export function reconvertRemedy(hasRaw: boolean): string {
-  return hasRaw
-    ? 'its raw segment is archived: "mdv etl --once --from-archive" converts it again'
-    : 'restore it from a backup: its raw bytes were deleted after conversion'
+/** How the findings of one job are put right. */
+export interface JobRemedy {
+  readonly job: string
+  readonly words: string
+}
+
+/** @param hasRaw the bytes of all its segments are kept */
+export function jobRemedy({ job }: Receipt, hasRaw: boolean): JobRemedy {
+  if (hasRaw && !isMerge(job)) return { job, words: `mdv etl --requeue ${job}` }
+  const restore = 'move what is damaged out of processed/ and bring it back from a copy: mdv sync COPY VAULT'
+  const words = isMerge(job)
+    ? `${restore} (a merge is not converted again)`
+    : `its raw bytes are gone: ${restore}; or put them back into raw/ready and run "mdv etl --requeue ${job}"`
+  return { job, words }
+}
+
+/** An error in what a job made. */
+export function jobError(kind: FindingKind, where: string, message: string, remedy: JobRemedy): Finding {
+  return { ...error(kind, where, message, remedy.words), job: remedy.job }
 }

@@ -4,7 +4,7 @@ import type { ObjectStore } from '../../storage/object-store.ts'
 import type { Receipt, ReceiptPart } from '../../table/receipt.ts'
 import { isVanishedPart } from '../engine.ts'
 import type { SegmentEntry } from '../segments.ts'
-import type { Finding } from './finding.ts'
+import { jobRemedy, type Finding } from './finding.ts'
 import { checkParts, type PartPaths } from './parts.ts'
 import type { VerifyProgress } from './progress.ts'
 import { readRejects } from './rejects.ts'
@@ -72,13 +72,14 @@ async function verifyOnce(
     progress.doneBytes += part.size_bytes
     return sha256
   }
-  const parts = await checkParts(store, receipt, raws.length > 0, sha256Of, signal)
+  const remedy = jobRemedy(receipt, raws.length >= receipt.sources.length)
+  const parts = await checkParts(store, receipt, remedy, sha256Of, signal)
   if (parts === 'superseded') return nothingFound
   await using checked = parts
-  const { rejects, findings } = await readRejects(store, receipt)
+  const { rejects, findings } = await readRejects(store, receipt, remedy)
   // Rows of damaged parts are not counted: what is wrong with them is already said.
   if (checked.findings.length > 0) return { ...nothingFound, findings: [...checked.findings, ...findings] }
-  const rows = await checkRows(engine, receipt, checked.paths, rejects)
+  const rows = await checkRows(engine, receipt, checked.paths, rejects, remedy)
   const accounted = { findings: [...findings, ...rows.findings], frames: 0, sequences: rows.sequences }
   if (deps.rebuild === null || accounted.findings.length > 0) return accounted
   return { ...accounted, ...(await rebuildAll(deps, deps.rebuild, receipt, checked.paths, raws, signal)) }

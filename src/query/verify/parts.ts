@@ -6,7 +6,7 @@ import { receiptKey } from '../../storage/keys.ts'
 import type { ObjectInfo, ObjectStore } from '../../storage/object-store.ts'
 import type { Receipt, ReceiptPart } from '../../table/receipt.ts'
 import { partLocation } from '../../table/staged.ts'
-import { error, reconvertRemedy, type Finding } from './finding.ts'
+import { jobError, type Finding, type JobRemedy } from './finding.ts'
 
 /** Files of parts, by the key their receipt names. */
 export type PartPaths = ReadonlyMap<string, string>
@@ -29,7 +29,7 @@ const looksAtOnce = 8
 export async function checkParts(
   store: ObjectStore,
   receipt: Receipt,
-  hasRaw: boolean,
+  remedy: JobRemedy,
   sha256Of: (part: ReceiptPart, path: string) => Promise<string>,
   signal: AbortSignal,
 ): Promise<CheckedParts | 'superseded'> {
@@ -63,7 +63,7 @@ export async function checkParts(
   }
   const findings = receipt.parts.flatMap((part) => {
     const fault = faults.get(part)
-    return fault === undefined ? [] : [error(fault.kind, part.key, fault.message, reconvertRemedy(hasRaw))]
+    return fault === undefined ? [] : [jobError(fault.kind, part.key, fault.message, remedy)]
   })
   return { findings, paths, [Symbol.asyncDispose]: close }
 }

@@ -14,7 +14,7 @@ import { readSegmentChunks } from '../../segment/read.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import type { Receipt, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
-import { error, type Finding } from './finding.ts'
+import { jobError, jobRemedy, type Finding } from './finding.ts'
 import { isEqualJson } from './json-equal.ts'
 import type { PartPaths } from './parts.ts'
 import type { RowEngine } from './row-engine.ts'
@@ -70,11 +70,11 @@ async function compare(
 function differs(receipt: Receipt, differing: readonly number[]): Finding {
   const which = differing.slice(0, differingMax).join(', ')
   const more = differing.length > differingMax ? ', …' : ''
-  return error(
+  return jobError(
     'rebuild_differs',
     receipt.job,
     `${differing.length} lines made again from Parquet are not what the raw segment has (n ${which}${more})`,
-    'keep the raw segment and report this: conversion should never do it',
+    jobRemedy(receipt, true),
   )
 }
 

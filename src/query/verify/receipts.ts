@@ -4,14 +4,14 @@ import { utcDate } from '../../core/time.ts'
 import type { Receipt, ReceiptSource } from '../../table/receipt.ts'
 import type { AdoptedFile } from '../../table/adopted.ts'
 import { chainHoles } from '../chain.ts'
-import { error, type Finding } from './finding.ts'
+import { error, jobError, jobRemedy, type Finding, type JobRemedy } from './finding.ts'
 import { segmentFacts, type SegmentEntry } from '../segments.ts'
 
 export function checkReceipts(receipts: readonly Receipt[], segments: readonly SegmentEntry[]): Finding[] {
   return [
     ...overlaps(receipts),
     ...sharedParts(receipts),
-    ...receipts.flatMap(checkNumbers),
+    ...receipts.flatMap((receipt) => checkNumbers(receipt, jobRemedy(receipt, hasRaw(receipt, segments)))),
     ...chainHoles(segments).map((hole) =>
       error(
         'segment_missing',
@@ -71,19 +71,17 @@ function sharedParts(receipts: readonly Receipt[]): Finding[] {
   return findings
 }
 
-function checkNumbers(receipt: Receipt): Finding[] {
+function hasRaw({ job, sources }: Receipt, segments: readonly SegmentEntry[]): boolean {
+  const kept = segments.filter(({ rawKey, receipt }) => rawKey !== null && receipt?.job === job)
+  return kept.length >= sources.length
+}
+
+function checkNumbers(receipt: Receipt, remedy: JobRemedy): Finding[] {
   const { total, frames, events, rejected } = receipt.lines
   const sourceLines = receipt.sources.reduce((sum, source) => sum + source.lines, 0)
   const findings: Finding[] = []
   const say = (message: string): void => {
-    findings.push(
-      error(
-        'receipt_numbers',
-        receipt.job,
-        message,
-        'compare the receipt with a backup: it was not written so',
-      ),
-    )
+    findings.push(jobError('receipt_numbers', receipt.job, message, remedy))
   }
   if (frames + events + rejected !== total)
     say(`${frames} frames + ${events} events + ${rejected} rejected are not its ${total} lines`)

@@ -2,7 +2,7 @@
 
 import type { ObjectStore } from '../../storage/object-store.ts'
 import type { Receipt } from '../../table/receipt.ts'
-import { error, type Finding } from './finding.ts'
+import { jobError, type Finding, type JobRemedy } from './finding.ts'
 
 export interface RejectedLines {
   readonly counted: readonly { readonly recorder: string; readonly n: number }[]
@@ -17,19 +17,20 @@ interface Reading {
   readonly findings: readonly Finding[]
 }
 
-const remedy = 'restore it from a backup'
-
-export async function readRejects(store: ObjectStore, receipt: Receipt): Promise<Reading> {
+export async function readRejects(store: ObjectStore, receipt: Receipt, remedy: JobRemedy): Promise<Reading> {
   const objects = rejectObjects(receipt)
   const readings: Reading[] = []
-  for (const { key, lines } of objects) readings.push(await readObject(store, key, lines))
+  for (const { key, lines } of objects) readings.push(await readObject(store, key, lines, remedy))
   const unnamed = receipt.lines.rejected - objects.reduce((total, { lines }) => total + lines, 0)
   return {
     rejects: {
       counted: readings.flatMap(({ rejects }) => rejects.counted),
       withoutCounter: readings.reduce((total, { rejects }) => total + rejects.withoutCounter, 0),
     },
-    findings: [...readings.flatMap(({ findings }) => findings), ...unnamedLines(receipt.job, unnamed)],
+    findings: [
+      ...readings.flatMap(({ findings }) => findings),
+      ...unnamedLines(receipt.job, unnamed, remedy),
+    ],
   }
 }
 
@@ -38,15 +39,22 @@ function rejectObjects({ rejects_key: key, rejects, lines }: Receipt): NonNullab
   return key === null ? (rejects ?? []) : [{ key, lines: lines.rejected }]
 }
 
-function unnamedLines(job: string, lines: number): Finding[] {
+function unnamedLines(job: string, lines: number, remedy: JobRemedy): Finding[] {
   if (lines === 0) return []
-  return [error('rejects_missing', job, `has ${lines} rejected lines and names no object with them`, remedy)]
+  return [
+    jobError('rejects_missing', job, `has ${lines} rejected lines and names no object with them`, remedy),
+  ]
 }
 
-async function readObject(store: ObjectStore, key: string, lines: number): Promise<Reading> {
+async function readObject(
+  store: ObjectStore,
+  key: string,
+  lines: number,
+  remedy: JobRemedy,
+): Promise<Reading> {
   const body = await store.get(key)
-  if (body !== undefined) return parseRejects(key, body, lines)
-  const lost = error('rejects_missing', key, `is not there: ${lines} rejected lines are lost`, remedy)
+  if (body !== undefined) return parseRejects(key, body, lines, remedy)
+  const lost = jobError('rejects_missing', key, `is not there: ${lines} rejected lines are lost`, remedy)
   return { rejects: noRejects, findings: [lost] }
 }
 
@@ -54,6 +62,7 @@ function parseRejects(
   key: string,
   body: Buffer,
   expected: number,
+  remedy: JobRemedy,
 ): { readonly rejects: RejectedLines; readonly findings: readonly Finding[] } {
   const counted: { recorder: string; n: number }[] = []
   const findings: Finding[] = []
@@ -62,18 +71,13 @@ function parseRejects(
   lines.forEach((text, i) => {
     const line = parseReject(text)
     if (typeof line === 'string')
-      findings.push(error('rejects_damaged', key, `line ${i + 1}: ${line}`, 'restore it from a backup'))
+      findings.push(jobError('rejects_damaged', key, `line ${i + 1}: ${line}`, remedy))
     else if (line.n === null) withoutCounter++
     else counted.push({ recorder: line.recorder, n: line.n })
   })
   if (lines.length !== expected)
     findings.push(
-      error(
-        'rejects_damaged',
-        key,
-        `has ${lines.length} lines, its receipt says ${expected}`,
-        'restore it from a backup',
-      ),
+      jobError('rejects_damaged', key, `has ${lines.length} lines, its receipt says ${expected}`, remedy),
     )
   return { rejects: { counted, withoutCounter }, findings }
 }

@@ -3,15 +3,13 @@
 import type { DuckDBConnection } from '@duckdb/node-api'
 import type { Receipt, ReceiptPart, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
-import { error, type Finding } from './finding.ts'
+import { jobError, type Finding, type JobRemedy } from './finding.ts'
 import type { PartPaths } from './parts.ts'
 import type { RejectedLines } from './rejects.ts'
 import type { RowEngine } from './row-engine.ts'
 import { sequencesOf } from './row-sequences.ts'
 import type { SequenceFacts } from './sequences.ts'
 import { sqlText } from '../views.ts'
-
-const askForHelp = 'keep the vault as it is and report this: conversion should never do it'
 
 export interface CheckedRows {
   readonly findings: readonly Finding[]
@@ -24,8 +22,11 @@ export function checkRows(
   receipt: Receipt,
   paths: PartPaths,
   rejects: RejectedLines,
+  remedy: JobRemedy,
 ): Promise<CheckedRows> {
-  return engine.lend(1, ([connection]) => new RowChecker(connection!, receipt, paths, rejects).check())
+  return engine.lend(1, ([connection]) =>
+    new RowChecker(connection!, receipt, paths, rejects, remedy).check(),
+  )
 }
 
 class RowChecker {
@@ -33,13 +34,21 @@ class RowChecker {
   readonly #receipt: Receipt
   readonly #paths: PartPaths
   readonly #rejects: RejectedLines
+  readonly #remedy: JobRemedy
   readonly #tables: readonly TableName[]
 
-  constructor(connection: DuckDBConnection, receipt: Receipt, paths: PartPaths, rejects: RejectedLines) {
+  constructor(
+    connection: DuckDBConnection,
+    receipt: Receipt,
+    paths: PartPaths,
+    rejects: RejectedLines,
+    remedy: JobRemedy,
+  ) {
     this.#connection = connection
     this.#receipt = receipt
     this.#paths = paths
     this.#rejects = rejects
+    this.#remedy = remedy
     this.#tables = tableNames.filter((table) => this.#partsOf(table).length > 0)
   }
 
@@ -72,7 +81,7 @@ class RowChecker {
       const expected = `${part.rows} ${part.min_time_ns} ${part.max_time_ns}`
       if (found.get(i) === expected) return
       const message = `rows, first and last time are ${found.get(i) ?? 'none'}, its receipt says ${expected}`
-      findings.push(error('part_rows', part.key, message, askForHelp))
+      findings.push(jobError('part_rows', part.key, message, this.#remedy))
     })
     const key = table === 'other' ? 'recorder, n' : 'recorder, n, event_index, row_index'
     const [doubled] = await this.#rows(
@@ -80,11 +89,11 @@ class RowChecker {
     )
     if (doubled![0] !== 0n)
       findings.push(
-        error(
+        jobError(
           'rows_doubled',
           this.#receipt.job,
           `${doubled![0]} rows of ${table} are there twice`,
-          askForHelp,
+          this.#remedy,
         ),
       )
     return findings
@@ -105,31 +114,31 @@ class RowChecker {
     const findings: Finding[] = []
     if (twice > 0)
       findings.push(
-        error(
+        jobError(
           'lines_doubled',
           receipt.job,
           `${twice} lines are in more than one place, or of two connections (${await this.#examples('GROUP BY recorder, n HAVING count(*) > 1')})`,
-          askForHelp,
+          this.#remedy,
         ),
       )
     if (strange > 0)
       findings.push(
-        error(
+        jobError(
           'lines_strange',
           receipt.job,
           `${strange} lines are not of its segments (${await this.#examples(`WHERE NOT (${inSpan || 'false'})`)})`,
-          askForHelp,
+          this.#remedy,
         ),
       )
     const missing = lineSpan(receipt) - (distinct - strange)
     // Bytes too damaged to hold a counter were rejected as they are: any number of counters may lie in them.
     if (missing > 0 && this.#rejects.withoutCounter === 0)
       findings.push(
-        error(
+        jobError(
           'lines_missing',
           receipt.job,
           `of ${lineSpan(receipt)} lines ${missing} are neither in a table nor rejected`,
-          askForHelp,
+          this.#remedy,
         ),
       )
     return findings
