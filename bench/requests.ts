@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../src/cli/system-clock.ts'
+import { hideCredentials } from '../src/storage/place.ts'
 import { seededRandom } from '../src/core/random.ts'
 import { ClaimBoard } from '../src/etl/claim-board.ts'
 import { runCompaction } from '../src/etl/compact-run.ts'
@@ -65,7 +66,7 @@ async function openVault(): Promise<Vault> {
       region: 'us-east-1',
       endpointUrl: server.url,
       forcePathStyle: true,
-      credentials: { ...testAccount, sessionToken: null },
+      credentials: hideCredentials({ ...testAccount, sessionToken: null }),
       singleWriter: false,
     },
     'write',

@@ -16,6 +16,7 @@ import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '../src/cli/system-clock.ts'
 import { forEachAtOnce } from '../src/core/at-once.ts'
+import { hideCredentials } from '../src/storage/place.ts'
 import { seededRandom } from '../src/core/random.ts'
 import { openS3Store } from '../src/storage/s3/open.ts'
 import { loadSdk } from '../src/storage/s3/sdk.ts'
@@ -172,7 +173,7 @@ async function benchOn(server: Server): Promise<string[][]> {
         region: null,
         endpointUrl: server.url,
         forcePathStyle: true,
-        credentials: { ...server, sessionToken: null },
+        credentials: hideCredentials({ ...server, sessionToken: null }),
         workDir: folder,
       },
       'shared',

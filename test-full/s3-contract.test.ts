@@ -5,7 +5,9 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test, type TestContext } from 'node:test'
+import { Secret } from '../src/core/secret.ts'
 import { listAll } from '../src/storage/object-store.ts'
+import { hideCredentials } from '../src/storage/place.ts'
 import { openS3Store } from '../src/storage/s3/open.ts'
 import { loadSdk } from '../src/storage/s3/sdk.ts'
 import type { S3Mode, S3Settings } from '../src/storage/s3/settings.ts'
@@ -21,7 +23,7 @@ after(() => minio?.stop())
 
 async function settingsOn(t: TestContext, more: Partial<S3Settings> = {}): Promise<S3Settings> {
   const { accessKeyId, secretAccessKey, url } = minio!
-  const credentials = { accessKeyId, secretAccessKey, sessionToken: null }
+  const credentials = hideCredentials({ accessKeyId, secretAccessKey, sessionToken: null })
   return settingsFor(t, { url }, { credentials, prefix: randomUUID(), ...more })
 }
 
@@ -92,7 +94,7 @@ test('minio tells of uploads nobody finished, and removes them', { skip: missing
 
 const refusals = {
   'an unknown key': [{ accessKeyId: 'AKIAOTHER' }, /access key id is not known/],
-  'a wrong secret': [{ secretAccessKey: 'not-the-secret' }, /secret key does not belong/],
+  'a wrong secret': [{ secretAccessKey: new Secret('not-the-secret') }, /secret key does not belong/],
 } as const
 
 for (const [name, [wrong, message]] of Object.entries(refusals))

@@ -59,16 +59,34 @@ export function parseConfig(name: string, text: string): ConfigFile {
   }
   const faults = [...document.errors, ...document.warnings]
   if (faults.length > 0) {
-    const problems = faults.map((fault) => `${place(fault.pos[0])} ${syntaxWords(fault, text)}`)
+    const problems = faults.map((fault) => {
+      const words = isNearSecret(text, fault.pos[0]) ? hiddenLine : syntaxWords(fault, text)
+      return `${place(fault.pos[0])} ${words}`
+    })
     return { values: new Map(), problems }
   }
-  const loose = looseAliases(document).map(
-    ({ source, range }) => `${place(range?.[0] ?? 0)} *${source}: nothing is named &${source} before it`,
-  )
+  const loose = looseAliases(document).map(({ source, range }) => {
+    const at = range?.[0] ?? 0
+    const words = isNearSecret(text, at) ? hiddenLine : `*${source}: nothing is named &${source} before it`
+    return `${place(at)} ${words}`
+  })
   if (loose.length > 0) return { values: new Map(), problems: loose }
   const reader = new FileReader(document, place)
   reader.readRoot()
   return reader
+}
+
+const secretKeys = optionSpecs
+  .filter(({ type }) => type.kind === 'secret')
+  .map(({ path }) => path.slice(path.lastIndexOf('.') + 1))
+
+const hiddenLine = 'not valid YAML; it is not shown, because it is beside a secret: put that in quotes'
+
+/** Words about a fault quote what stands there: in the line of a secret, or the one below, that may be the secret. */
+function isNearSecret(text: string, offset: number): boolean {
+  const lines = text.slice(0, offset).split('\n').length
+  const near = text.split('\n').slice(Math.max(0, lines - 2), lines)
+  return near.some((line) => secretKeys.some((key) => line.includes(key)))
 }
 
 /** An alias of nothing would mean the default, without a word. */
@@ -136,8 +154,7 @@ class FileReader implements ConfigFile {
       return
     }
     const item = isSeq(node) && read.item !== undefined ? node.items[read.item] : at
-    const problem = spec.isSecret ? 'is not text' : read.problem
-    this.#problem(item, spec.path, problem)
+    this.#problem(item, spec.path, read.problem)
   }
 
   #problem(node: unknown, path: string, words: string): void {

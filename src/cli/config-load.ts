@@ -3,12 +3,14 @@
 import { resolve } from 'node:path'
 import { VaultError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
+import { Secret } from '../core/secret.ts'
 import type { Config } from './config.ts'
 import type { ConfigFile, FileValue } from './config-file.ts'
 import { readConfigText } from './config-read.ts'
 import { expandHome, storageOf, storageProblems, storageWarnings } from './config-storage.ts'
 import { envOf, flagKey, optionSpecs, type OptionSpec } from './options.ts'
 import { readText, type OptionValue } from './option-value.ts'
+import { isOpenToOthers, openToOthers } from './secret-file.ts'
 
 export const defaultConfigPath = 'config/config.yaml'
 
@@ -67,15 +69,33 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
     config,
     settings,
     file: file === undefined ? undefined : path,
-    warnings: [...unknownVariables(sources.env), ...storageWarnings(config.storage)],
+    warnings: [
+      ...(file?.warnings ?? []),
+      ...unknownVariables(sources.env),
+      ...storageWarnings(config.storage),
+    ],
   }
 }
 
-async function readConfig(path: string): Promise<ConfigFile | undefined> {
-  const text = await readConfigText(path)
-  if (text === undefined) return undefined
+async function readConfig(
+  path: string,
+): Promise<(ConfigFile & { readonly warnings: readonly string[] }) | undefined> {
+  const read = await readConfigText(path)
+  if (read === undefined) return undefined
   const { parseConfig } = await import('./config-file.ts')
-  return parseConfig(path, text)
+  const { values, problems } = parseConfig(path, read.text)
+  return { values, problems, warnings: openSecrets(path, read.mode, values) }
+}
+
+/**
+ * A configuration with keys in it that others can read. Said and not refused, as for a key file: whoever mounts one with keys has not
+ * always a say in its mode.
+ */
+function openSecrets(path: string, mode: number, values: ConfigFile['values']): string[] {
+  const secret = [...values].find(([, { value }]) => value instanceof Secret)
+  if (secret === undefined || !isOpenToOthers(mode)) return []
+  const { message, remedy } = openToOthers(`${path}: holds ${secret[0]} and`, path, mode)
+  return [`${message}: ${remedy}, or keep keys in the environment or a profile`]
 }
 
 function badConfig(kind: 'config' | 'usage', problems: readonly string[]): VaultError {
@@ -110,7 +130,7 @@ function fromText(
 ): FileValue | undefined {
   const read = readText(spec.type, text)
   if ('value' in read) return { value: read.value, origin }
-  problems.push(`${place}: ${spec.isSecret ? 'is not text' : read.problem}`)
+  problems.push(`${place}: ${read.problem}`)
   return undefined
 }
 

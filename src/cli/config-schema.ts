@@ -45,6 +45,7 @@ function valueNode(type: ValueType): SchemaNode {
     case 'choice':
       return { enum: type.of }
     case 'text':
+    case 'secret':
     case 'path':
       return { type: 'string', minLength: 1 }
     case 'url':

@@ -2,6 +2,7 @@
 
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { Secret } from '../core/secret.ts'
 import { isSamePlace, placeName, type Place, type S3Place } from '../storage/place.ts'
 import type { StorageConfig } from './config.ts'
 import type { Setting } from './config-load.ts'
@@ -100,12 +101,15 @@ function credentialsOf(at: SettingAt, section: Section): S3Place['credentials'] 
   const from = at(`${section}.s3.aws_access_key_id`).value === null ? 'storage' : section
   const id = at(`${from}.s3.aws_access_key_id`).value
   if (id === null) return null
-  const token = at(`${from}.s3.aws_session_token`).value
   return {
     accessKeyId: String(id),
-    secretAccessKey: String(at(`${from}.s3.aws_secret_access_key`).value),
-    sessionToken: token === null ? null : String(token),
+    secretAccessKey: secretOf(at(`${from}.s3.aws_secret_access_key`))!,
+    sessionToken: secretOf(at(`${from}.s3.aws_session_token`)),
   }
+}
+
+function secretOf({ value }: Setting): Secret | null {
+  return value instanceof Secret ? value : null
 }
 
 /** On S3 base_dir may hold the bucket's name, where somebody wrote it. */

@@ -5,18 +5,11 @@ import type { Setting } from './config-load.ts'
 import type { OptionSpec } from './options.ts'
 import type { OptionValue } from './option-value.ts'
 
-export const redacted = '[redacted]'
-
-/** What may be printed of a setting. */
-export function shownValue({ spec, value }: Setting): OptionValue {
-  return spec.isSecret && value !== null ? redacted : value
-}
-
 /** A file that would have the same effect (but for secrets). Settings of one layer appear only where they are set. */
 export function settingsYaml(settings: readonly Setting[], withOrigin: boolean): string {
   const shown = settings.filter(({ spec, value }) => value !== null || spec.path.split('.').length === 2)
   return treeLines(shown, (setting, indent) => {
-    const line = `${indent}${keyLine(setting.spec, shownValue(setting))}`
+    const line = `${indent}${keyLine(setting.spec, setting.value)}`
     return [withOrigin ? `${line.padEnd(64)} # ${setting.origin}` : line]
   })
 }

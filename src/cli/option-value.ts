@@ -1,8 +1,9 @@
 /** Kinds of configuration values and how one is read from YAML, the environment or a flag. Pure. */
 
 import { didYouMean } from '../core/nearest.ts'
+import { Secret } from '../core/secret.ts'
 
-export type OptionValue = string | number | boolean | null | readonly string[]
+export type OptionValue = string | number | boolean | null | readonly string[] | Secret
 
 export type ValueType =
   | { readonly kind: 'number'; readonly unit: string; readonly min: number; readonly max: number }
@@ -10,6 +11,7 @@ export type ValueType =
   | { readonly kind: 'boolean' }
   | { readonly kind: 'choice'; readonly of: readonly string[] }
   | { readonly kind: 'text' }
+  | { readonly kind: 'secret' }
   | { readonly kind: 'path' }
   | { readonly kind: 'url'; readonly protocols: readonly string[] }
   | { readonly kind: 'products' }
@@ -53,6 +55,10 @@ export function readPlain(type: ValueType, given: unknown): ReadValue {
     case 'path':
       if (typeof given === 'string' && given !== '') return { value: given }
       return { problem: `${shown(given)} is not text` }
+    case 'secret':
+      // What it is instead is not said: it may be the secret, written wrongly.
+      if (typeof given === 'string' && given !== '') return { value: new Secret(given) }
+      return { problem: 'is not text' }
     case 'url':
       return readUrl(type.protocols, given)
     case 'products':

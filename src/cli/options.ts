@@ -17,23 +17,16 @@ export interface OptionSpec {
   /** null: not set. */
   readonly default: OptionValue
   readonly doc: string
-  /** Never printed, and not settable by a flag, which other users of the machine can read. */
-  readonly isSecret: boolean
-  /** `--segment-max-mb`; null: only file and environment. */
+  /** `--segment-max-mb`; null: only file and environment, as for secrets: other users of the machine can read flags. */
   readonly flag: string | null
 }
 
 export const channelNames: readonly string[] = [...coinbase.channels, coinbase.keepAliveChannel]
 
-type Row = readonly [
-  path: string,
-  type: ValueType,
-  defaultValue: OptionValue,
-  doc: string,
-  mark?: 'secret' | 'no flag',
-]
+type Row = readonly [path: string, type: ValueType, defaultValue: OptionValue, doc: string, mark?: 'no flag']
 
 const text: ValueType = { kind: 'text' }
+const secret: ValueType = { kind: 'secret' }
 const path: ValueType = { kind: 'path' }
 const boolean: ValueType = { kind: 'boolean' }
 const whole = (unit: string, min: number, max: number): ValueType => ({ kind: 'integer', unit, min, max })
@@ -211,8 +204,8 @@ const storageRows: readonly Row[] = [
     'access key; not set: environment, profile, SSO or IAM role',
     'no flag',
   ],
-  ['storage.s3.aws_secret_access_key', text, null, 'secret key', 'secret'],
-  ['storage.s3.aws_session_token', text, null, 'session token', 'secret'],
+  ['storage.s3.aws_secret_access_key', secret, null, 'secret key', 'no flag'],
+  ['storage.s3.aws_session_token', secret, null, 'session token', 'no flag'],
 ]
 
 /** Of all layers together. */
@@ -230,12 +223,12 @@ const cacheRows: readonly Row[] = [
 export const storageLayers = ['ingestion_storage', 'etl_storage_input', 'etl_storage_output'] as const
 
 const layerRows: readonly Row[] = storageLayers.flatMap((layer) =>
-  storageRows.map(([storagePath, type, , doc, mark]): Row => [
+  storageRows.map(([storagePath, type, , doc]): Row => [
     storagePath.replace('storage.', `storage.${layer}.`),
     type,
     null,
     `${doc} (for this layer; not set: as storage.${storagePath.slice('storage.'.length)})`,
-    mark === 'secret' ? mark : 'no flag',
+    'no flag',
   ]),
 )
 
@@ -264,7 +257,6 @@ export const optionSpecs: readonly OptionSpec[] = [
   type,
   default: defaultValue,
   doc,
-  isSecret: mark === 'secret',
   flag: mark === undefined ? flagOf(optionPath) : null,
 }))
 

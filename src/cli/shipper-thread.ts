@@ -4,12 +4,14 @@ import { Worker } from 'node:worker_threads'
 import type { Clock } from '../core/clock.ts'
 import { VaultError, type ErrorKind } from '../core/errors.ts'
 import { nothingShipped, type RecorderMark, type ShipState } from '../ingestion/shipper.ts'
-import type { S3Place } from '../storage/place.ts'
+import type { PlainCredentials, S3Place } from '../storage/place.ts'
 
 /** What the thread is started with. */
 export interface ShipperStart {
   readonly spoolDir: string
+  /** Without its credentials: what is sent to a thread is copied, and a secret is no text to copy. */
   readonly place: S3Place
+  readonly credentials: PlainCredentials | null
   readonly cacheDir: string
   readonly env: Readonly<Record<string, string | undefined>>
 }

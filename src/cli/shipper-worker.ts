@@ -5,12 +5,17 @@ import { Shipper } from '../ingestion/shipper.ts'
 import { realDisk } from '../storage/disk.ts'
 import { openLocalStore } from '../storage/local.ts'
 import { openStore } from '../storage/open.ts'
+import { hideCredentials } from '../storage/place.ts'
 import { coinbase } from '../venue/coinbase.ts'
 import { sequenceNumbers } from '../venue/sequence.ts'
 import type { ShipperReport, ShipperRequest, ShipperStart } from './shipper-thread.ts'
 import { systemClock } from './system-clock.ts'
 
-const { spoolDir, place, cacheDir, env } = workerData as ShipperStart
+const { spoolDir, cacheDir, env, ...start } = workerData as ShipperStart
+const place = {
+  ...start.place,
+  credentials: start.credentials === null ? null : hideCredentials(start.credentials),
+}
 const port = parentPort!
 const tell = (report: ShipperReport): void => port.postMessage(report)
 const storeDeps = { clock: systemClock, random: Math.random, env, cacheDir }

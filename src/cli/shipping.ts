@@ -4,7 +4,7 @@ import { formatBytes } from '../core/bytes.ts'
 import type { VaultError } from '../core/errors.ts'
 import { nothingShipped, type ShipState } from '../ingestion/shipper.ts'
 import type { WriterStats } from '../segment/writer.ts'
-import { placeName } from '../storage/place.ts'
+import { placeName, revealCredentials } from '../storage/place.ts'
 import type { CommandContext } from './command.ts'
 import type { Config } from './config.ts'
 import { requestWords } from './requests.ts'
@@ -107,7 +107,8 @@ export function startShipping(config: Config, context: CommandContext): Shipping
   if (place.backend !== 's3') return null
   const start = {
     spoolDir: config.ingestion.spool_dir,
-    place,
+    place: { ...place, credentials: null },
+    credentials: place.credentials === null ? null : revealCredentials(place.credentials),
     cacheDir: config.storage.cache_dir,
     env: { ...context.env },
   }

@@ -7,6 +7,7 @@ import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { SignJWT } from 'jose'
 import type { Clock, Random } from '../core/clock.ts'
 import { VaultError } from '../core/errors.ts'
+import type { Secret } from '../core/secret.ts'
 
 const validSeconds = 120
 
@@ -17,7 +18,7 @@ const validSeconds = 120
  */
 export function tokenMaker(
   keyName: string,
-  pem: string,
+  pem: Secret,
   clock: Clock,
   random: Random,
 ): () => Promise<string> {
@@ -31,11 +32,12 @@ export function tokenMaker(
   }
 }
 
-function readKey(pem: string): KeyObject {
+/** @throws {VaultError} as `tokenMaker` */
+export function readKey(pem: Secret): KeyObject {
   let key: KeyObject
   try {
     // Keys are handed out with their line breaks written as \n.
-    key = createPrivateKey(pem.replaceAll('\\n', '\n'))
+    key = createPrivateKey(pem.reveal().replaceAll('\\n', '\n'))
   } catch {
     // The cause is left out: it may quote the key.
     throw new VaultError('config', 'coinbase.api_secret_file: not a private key in PEM', {

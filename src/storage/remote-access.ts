@@ -1,15 +1,14 @@
 /** How another program on this machine reads objects where they lie: an address for each, and what signs its requests. */
 
 import type { ObjectStore } from './object-store.ts'
+import type { Credentials } from './place.ts'
 
 export interface RemoteAccess {
   /** `s3://bucket/prefix/key` */
   readonly urlOf: (key: string) => string
   /** What every such address starts with. */
   readonly scope: string
-  readonly accessKeyId: string
-  readonly secretAccessKey: string
-  readonly sessionToken: string | null
+  readonly credentials: Credentials
   readonly region: string
   /** null: AWS. */
   readonly endpointUrl: string | null

@@ -92,10 +92,9 @@ export function isAddressed(store: ObjectStore): store is ObjectStore & Addresse
 /** One server with one key to it: it can copy by itself, also from one region to another. */
 export function isSameServer(one: Place, other: Place): boolean {
   if (one.backend !== 's3' || other.backend !== 's3' || one.endpointUrl !== other.endpointUrl) return false
-  return (
-    one.credentials?.accessKeyId === other.credentials?.accessKeyId &&
-    one.credentials?.secretAccessKey === other.credentials?.secretAccessKey
-  )
+  const [ours, theirs] = [one.credentials, other.credentials]
+  if (ours === null || theirs === null) return ours === theirs
+  return ours.accessKeyId === theirs.accessKeyId && ours.secretAccessKey.isSame(theirs.secretAccessKey)
 }
 
 /** Why these two cannot be synced, or undefined. What lies in a vault's own folders would be copied again and again. */

@@ -32,6 +32,7 @@ function values({ type }: OptionSpec): string {
     case 'choice':
       return type.of.join(', ')
     case 'text':
+    case 'secret':
       return 'text'
     case 'path':
       return 'path'

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { hideCredentials } from '../../src/storage/place.ts'
 import { openS3Store } from '../../src/storage/s3/open.ts'
 import { listAll, type LocalObjectStore, type ObjectStore } from '../../src/storage/object-store.ts'
 import { impatientClock, testDeps } from '../storage/s3/bucket.ts'
@@ -66,7 +67,7 @@ export class BucketStand implements Stand {
       region: 'us-east-1',
       endpointUrl: this.server.url,
       forcePathStyle: true,
-      credentials: { ...testAccount, sessionToken: null },
+      credentials: hideCredentials({ ...testAccount, sessionToken: null }),
       workDir,
     }
     const store = await openS3Store(settings, 'read', { ...testDeps, clock: impatientClock })

@@ -5,6 +5,7 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { test } from 'node:test'
 import { decodeProtectedHeader, jwtVerify } from 'jose'
 import { seededRandom } from '../../src/core/random.ts'
+import { Secret } from '../../src/core/secret.ts'
 import { tokenMaker } from '../../src/ingestion/token.ts'
 import { ManualClock } from '../segment/manual-clock.ts'
 
@@ -20,7 +21,7 @@ for (const type of ['sec1', 'pkcs8'] as const) {
   test(`a ${type} key signs what its public half verifies: the claims of the venue, for two minutes`, async () => {
     const key = pem(type)
     const clock = new ManualClock(wallMs)
-    const token = await tokenMaker(name, key, clock, seededRandom(1))()
+    const token = await tokenMaker(name, new Secret(key), clock, seededRandom(1))()
     const { payload, protectedHeader } = await jwtVerify(token, createPublicKey(key), {
       algorithms: ['ES256'],
       currentDate: new Date(wallMs),
@@ -32,7 +33,12 @@ for (const type of ['sec1', 'pkcs8'] as const) {
 }
 
 test('no two tokens are alike, and line breaks may be written as \\n', async () => {
-  const make = tokenMaker(name, pem('sec1').replaceAll('\n', '\\n'), new ManualClock(), seededRandom(1))
+  const make = tokenMaker(
+    name,
+    new Secret(pem('sec1').replaceAll('\n', '\\n')),
+    new ManualClock(),
+    seededRandom(1),
+  )
   const [first, second] = [await make(), await make()]
   assert.notEqual(decodeProtectedHeader(first)['nonce'], decodeProtectedHeader(second)['nonce'])
 })
@@ -51,7 +57,7 @@ const unusable: readonly (readonly [what: string, key: string, message: RegExp])
 for (const [what, key, message] of unusable) {
   test(`${what} is refused with the way out, and never quoted`, () => {
     assert.throws(
-      () => tokenMaker(name, key, new ManualClock(), seededRandom(1)),
+      () => tokenMaker(name, new Secret(key), new ManualClock(), seededRandom(1)),
       (error: Error & { kind: string; remedy: string }) => {
         assert.equal(error.kind, 'config')
         assert.match(error.message, message)

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { VaultError } from '../../src/core/errors.ts'
 import { snippet, snippetKinds } from '../../src/query/snippet.ts'
 import { duckdb } from '../../src/storage/duckdb.ts'
-import type { S3Place } from '../../src/storage/place.ts'
+import { hideCredentials, type S3Place } from '../../src/storage/place.ts'
 import { stagingPrefix } from '../../src/storage/keys.ts'
 import { SmallVault, type RowSpec } from './small-vault.ts'
 
@@ -14,7 +14,11 @@ const bucket: S3Place = {
   region: null,
   endpointUrl: 'http://10.0.0.7:9000',
   forcePathStyle: true,
-  credentials: { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'hush-hush', sessionToken: null },
+  credentials: hideCredentials({
+    accessKeyId: 'AKIDEXAMPLE',
+    secretAccessKey: 'hush-hush',
+    sessionToken: null,
+  }),
   singleWriter: false,
 }
 

@@ -8,7 +8,7 @@ import { test, type TestContext } from 'node:test'
 import { openLocalStore } from '../../src/storage/local.ts'
 import { rawArchive, readySegmentKey, segmentLabel } from '../../src/storage/keys.ts'
 import type { LocalObjectStore } from '../../src/storage/object-store.ts'
-import type { S3Place } from '../../src/storage/place.ts'
+import { hideCredentials, type S3Place } from '../../src/storage/place.ts'
 import { smallBytes } from '../../src/sync/transfer.ts'
 import { failOften, openOn, startServer } from '../storage/s3/bucket.ts'
 import { testAccount, type S3Server } from '../storage/s3-server/server.ts'
@@ -23,7 +23,7 @@ async function folder(t: TestContext): Promise<LocalObjectStore> {
 }
 
 function placeOn({ url }: S3Server, bucket: string): S3Place {
-  const credentials = { ...testAccount, sessionToken: null }
+  const credentials = hideCredentials({ ...testAccount, sessionToken: null })
   const server = { region: null, endpointUrl: url, forcePathStyle: true, singleWriter: false }
   return { backend: 's3', bucket, prefix: 'some/where', ...server, credentials }
 }

@@ -4,7 +4,7 @@ import { VaultError } from '../../core/errors.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { defaultConfigPath, loadConfig, type LoadedConfig } from '../config-load.ts'
 import { configSchema } from '../config-schema.ts'
-import { settingsYaml, shownValue } from '../config-text.ts'
+import { settingsYaml } from '../config-text.ts'
 import { sections } from '../options.ts'
 
 export const command: Command = {
@@ -54,10 +54,7 @@ async function show(context: CommandContext, { settings }: LoadedConfig): Promis
     await context.output.out(settingsYaml(settings, context.options['origin'] === true))
     return 0
   }
-  const plain = settings.map((setting) => [
-    setting.spec.path,
-    { value: shownValue(setting), origin: setting.origin },
-  ])
+  const plain = settings.map(({ spec, value, origin }) => [spec.path, { value, origin }])
   await context.output.out(JSON.stringify(Object.fromEntries(plain), null, 2) + '\n')
   return 0
 }

@@ -1,7 +1,6 @@
 /** `mdv ingest`: records the feed until told to stop. */
 
 import { randomBytes } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { formatBytes } from '../../core/bytes.ts'
 import type { Clock } from '../../core/clock.ts'
@@ -26,6 +25,7 @@ import { recordingFolder, type CoinbaseConfig, type Config } from '../config.ts'
 import { software } from '../version.ts'
 import { leftToNewer } from '../rescue.ts'
 import { startShipping, type Shipping } from '../shipping.ts'
+import { readKeyFile } from '../secret-file.ts'
 import { writeInThread } from '../writer-thread.ts'
 
 const megabyte = 1_000_000
@@ -305,32 +305,6 @@ async function tokens(
 ): Promise<(() => Promise<string>) | null> {
   const { api_key: name, api_secret_file: path } = config
   if (name === null || path === null) return null
-  return tokenMaker(name, await readSecret(path), context.clock, context.random)
-}
-
-async function readSecret(path: string): Promise<string> {
-  try {
-    const found = await stat(path)
-    if (!found.isFile())
-      throw new VaultError('config', `coinbase.api_secret_file: ${path} is not a file`, {
-        remedy: 'name the file that holds the private key',
-      })
-    const { mode } = found
-    if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
-      throw new VaultError(
-        'config',
-        `coinbase.api_secret_file: ${path} can be read by others (mode ${(mode & 0o777).toString(8)})`,
-        {
-          remedy: `chmod 600 ${path}`,
-        },
-      )
-    }
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if (error instanceof VaultError) throw error
-    throw new VaultError('config', `coinbase.api_secret_file: cannot read ${path}: ${messageOf(error)}`, {
-      cause: error,
-      remedy: 'correct the path, or leave api_key and api_secret_file out: public data needs none',
-    })
-  }
+  const pem = await readKeyFile('coinbase.api_secret_file', path)
+  return tokenMaker(name, pem, context.clock, context.random)
 }

@@ -6,7 +6,7 @@ import { systemCode, VaultError } from '../../core/errors.ts'
 import { rawReady } from '../../storage/keys.ts'
 import { listAll, type ObjectStore } from '../../storage/object-store.ts'
 import { openStore } from '../../storage/open.ts'
-import type { Place, S3Place } from '../../storage/place.ts'
+import { revealCredentials, type Place, type S3Place } from '../../storage/place.ts'
 import type { CommandContext } from '../command.ts'
 import type { Config } from '../config.ts'
 import { withCopies } from '../open-reading.ts'
@@ -95,12 +95,11 @@ function withoutSettings({ env }: CommandContext): DemoPlace['env'] {
 /** By the environment, so that they are in no file. */
 function secretsOf({ credentials }: S3Place): DemoPlace['env'] {
   if (credentials === null) return {}
+  const { accessKeyId, secretAccessKey, sessionToken } = revealCredentials(credentials)
   return {
-    MDV_STORAGE_S3_AWS_ACCESS_KEY_ID: credentials.accessKeyId,
-    MDV_STORAGE_S3_AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-    ...(credentials.sessionToken === null
-      ? {}
-      : { MDV_STORAGE_S3_AWS_SESSION_TOKEN: credentials.sessionToken }),
+    MDV_STORAGE_S3_AWS_ACCESS_KEY_ID: accessKeyId,
+    MDV_STORAGE_S3_AWS_SECRET_ACCESS_KEY: secretAccessKey,
+    ...(sessionToken === null ? {} : { MDV_STORAGE_S3_AWS_SESSION_TOKEN: sessionToken }),
   }
 }
 

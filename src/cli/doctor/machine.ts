@@ -1,12 +1,13 @@
 /** Checks of the machine: Node, folder, disk, limits, DuckDB, another recorder. They leave nothing behind. */
 
-import { createPrivateKey } from 'node:crypto'
-import { link, mkdtemp, open, readFile, rm, stat, statfs } from 'node:fs/promises'
+import { link, mkdtemp, open, rm, stat, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { formatBytes } from '../../core/bytes.ts'
 import type { Clock } from '../../core/clock.ts'
 import { messageOf, systemCode, VaultError } from '../../core/errors.ts'
+import { readKey } from '../../ingestion/token.ts'
 import { recordingFolder } from '../config.ts'
+import { readKeyFile } from '../secret-file.ts'
 import { fail, ok, warn, type Check, type Verdict } from './check.ts'
 
 const nodeOldest = [20, 19] as const
@@ -158,12 +159,11 @@ const key: Check = {
     const { api_secret_file: path } = config.coinbase
     if (path === null) return ok('none; public data needs none')
     try {
-      const type = createPrivateKey(await readFile(path)).asymmetricKeyDetails?.namedCurve
-      if (type === 'prime256v1') return ok(`${path} holds an EC P-256 key`)
-      return fail(`${path} holds no EC P-256 key`, 'store the PEM of the key as the venue gave it')
+      readKey(await readKeyFile('coinbase.api_secret_file', path))
+      return ok(`${path} holds an EC P-256 key`)
     } catch (error) {
-      const words = systemCode(error) === undefined ? 'is no private key in PEM' : messageOf(error)
-      return fail(`${path}: ${words}`, 'correct coinbase.api_secret_file')
+      if (!(error instanceof VaultError)) throw error
+      return fail(error.message, error.remedy ?? 'correct coinbase.api_secret_file')
     }
   },
 }

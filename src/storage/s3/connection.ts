@@ -7,6 +7,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import { backoffMs } from '../../core/backoff.ts'
 import type { Timer } from '../../core/clock.ts'
 import { VaultError } from '../../core/errors.ts'
+import { revealCredentials, type Credentials } from '../place.ts'
 import { callOnAbort, either } from './abort.ts'
 import { explainS3, type S3Context } from './explain.ts'
 import { isTransient, readFailure } from './failure.ts'
@@ -220,8 +221,8 @@ function makeClient(
   })
 }
 
-function identityOf(credentials: NonNullable<S3Settings['credentials']>) {
-  const { accessKeyId, secretAccessKey, sessionToken } = credentials
+function identityOf(credentials: Credentials) {
+  const { accessKeyId, secretAccessKey, sessionToken } = revealCredentials(credentials)
   return { accessKeyId, secretAccessKey, ...(sessionToken === null ? {} : { sessionToken }) }
 }
 

@@ -5,6 +5,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { VaultError } from '../../core/errors.ts'
 import type { ObjectInfo, PutOutcome } from '../object-store.ts'
+import { hideCredentials } from '../place.ts'
 import type { RemoteAccess, RemoteStore } from '../remote-access.ts'
 import type { S3Connection } from './connection.ts'
 import { contentOf, contentOfFile, fileToken } from './content.ts'
@@ -217,9 +218,7 @@ export class S3Store implements RemoteStore {
     return {
       urlOf: (key) => this.#connection.url(key),
       scope: `s3://${this.bucket}/${this.#connection.keyPrefix}`,
-      accessKeyId,
-      secretAccessKey,
-      sessionToken: sessionToken ?? null,
+      credentials: hideCredentials({ accessKeyId, secretAccessKey, sessionToken: sessionToken ?? null }),
       region,
       endpointUrl,
       forcePathStyle,

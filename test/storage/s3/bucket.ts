@@ -7,6 +7,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { TestContext } from 'node:test'
 import { systemClock } from '../../../src/cli/system-clock.ts'
 import type { Clock } from '../../../src/core/clock.ts'
+import { hideCredentials } from '../../../src/storage/place.ts'
 import { seededRandom } from '../../../src/core/random.ts'
 import { openS3Store } from '../../../src/storage/s3/open.ts'
 import type { S3Deps, S3Mode, S3Settings } from '../../../src/storage/s3/settings.ts'
@@ -42,7 +43,7 @@ export async function settingsFor(
     region: null,
     endpointUrl: server.url,
     forcePathStyle: true,
-    credentials: { ...testAccount, sessionToken: null },
+    credentials: hideCredentials({ ...testAccount, sessionToken: null }),
     workDir,
     ...more,
   }

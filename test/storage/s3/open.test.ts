@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import type { Clock } from '../../../src/core/clock.ts'
+import { hideCredentials } from '../../../src/storage/place.ts'
 import { openS3Store } from '../../../src/storage/s3/open.ts'
 import { namedRegion } from '../../../src/storage/s3/settings.ts'
 import { testAccount, type S3Server } from '../s3-server/server.ts'
@@ -103,13 +104,14 @@ for (const [name, { settings, message }] of Object.entries(wrong))
   test(`${name} is told at opening, without the secret`, async (t) => {
     const server = await startServer(t)
     server.expiredToken = 'old'
-    const credentials = { ...testAccount, sessionToken: null, ...settings }
+    const plain = { ...testAccount, sessionToken: null, ...settings }
+    const credentials = hideCredentials(plain)
     await assert.rejects(
       openS3Store(await settingsFor(t, server, { credentials }), 'read', testDeps),
       (error: Error & { kind: string }) => {
         assert.equal(error.kind, 'preflight')
         assert.match(error.message, message)
-        assert.ok(!JSON.stringify([error, String(error.cause)]).includes(credentials.secretAccessKey))
+        assert.ok(!JSON.stringify([error, String(error.cause)]).includes(plain.secretAccessKey))
         return true
       },
     )
