@@ -193,8 +193,10 @@ class SegmentWriter implements Writer {
       prev: this.#prev,
       opened_ns: String(clock.nowNs()),
     } as const
+    // Looks into the folders first, and refuses links before anything is made behind one.
+    const free = await freeCounter(store, venue, hour, this.#stop.signal)
     await this.#makeFolder()
-    for (let counter = await freeCounter(store, venue, hour, this.#stop.signal); ; counter++) {
+    for (let counter = free; ; counter++) {
       const label = segmentLabel(hour, counter)
       const path = store.pathOf(activeSegmentKey(venue, label))
       try {

@@ -32,6 +32,8 @@ export async function openLocalStore(baseDir: string, disk: Disk = realDisk): Pr
   const location = resolve(baseDir)
   try {
     const temporaries = join(location, ownFolder, 'tmp')
+    // Before anything is made in there, or removed for its age.
+    for (const folder of [temporaries, dirname(temporaries)]) await refuseLink(folder)
     const first = await disk.makeFolder(temporaries)
     if (first !== undefined) await syncNames(disk, temporaries, dirname(first))
     const abilities = await probe(temporaries, disk)
@@ -134,7 +136,13 @@ class LocalStore implements OpenedLocalStore {
       } finally {
         await file.close()
       }
-      return this.#publish(temporary, path, true)
+      try {
+        return await this.#publish(temporary, path, true)
+      } catch (error) {
+        // Nobody knows its name any more; where it cannot go now, it goes with those a day old.
+        await this.#disk.unlink(temporary).catch(() => undefined)
+        throw error
+      }
     })
   }
 
@@ -317,7 +325,11 @@ class LocalStore implements OpenedLocalStore {
   async scratch(name: string): Promise<string> {
     checkKey(name)
     const path = join(this.location, ownFolder, 'scratch', name)
-    await this.#explained(name, () => makeFolders(path))
+    await this.#explained(name, async () => {
+      // What dead users left in it is removed by whoever asks.
+      await this.#refuseLinks(path)
+      await makeFolders(path)
+    })
     return path
   }
 
@@ -326,9 +338,9 @@ class LocalStore implements OpenedLocalStore {
    * was there already: whoever made it may have died before syncing.
    */
   async #makeFolder(path: string): Promise<void> {
+    await this.#refuseLinks(path)
     const first = await this.#disk.makeFolder(path)
     if (first === undefined && this.#named.has(path)) return
-    await this.#refuseLinks(path)
     if (this.#abilities.folderSync) await syncNames(this.#disk, path, this.location)
     this.#named.add(path)
   }
@@ -338,12 +350,7 @@ class LocalStore implements OpenedLocalStore {
     const looked: string[] = []
     for (let folder = path; folder.length > this.location.length; folder = dirname(folder)) {
       if (this.#plain.has(folder)) return
-      const stat = await statOrNothing(folder)
-      if (stat?.isSymbolicLink() === true)
-        throw new VaultError('preflight', `${folder} is a symbolic link inside the vault`, {
-          remedy: 'replace it by what it points to, or set storage.base_dir to where that is',
-        })
-      if (stat?.isDirectory() === true) looked.push(folder)
+      if ((await refuseLink(folder))?.isDirectory() === true) looked.push(folder)
     }
     for (const folder of looked) this.#plain.add(folder)
   }
@@ -368,6 +375,15 @@ function checkKey(key: string): void {
   // eslint-disable-next-line no-control-regex
   if (bad || /[\\\u0000-\u001f]/.test(key))
     throw new VaultError('invalid', `not a key: ${JSON.stringify(key)}`)
+}
+
+/** @throws {VaultError} `preflight` for a symbolic link @returns what else is there */
+async function refuseLink(path: string) {
+  const stat = await statOrNothing(path)
+  if (stat?.isSymbolicLink() !== true) return stat
+  throw new VaultError('preflight', `${path} is a symbolic link inside the vault`, {
+    remedy: 'replace it by what it points to, or set storage.base_dir to where that is',
+  })
 }
 
 async function openOrNothing(path: string) {
@@ -419,6 +435,7 @@ const remedies: Readonly<Record<string, string>> = {
   EEXIST: 'a file stands where a folder should be: move it away, or set storage.base_dir to another folder',
   ELOOP: 'a symbolic link lies inside the vault: replace it by what it points to',
   EISDIR: 'a folder stands where a file should be: move it away',
+  ENAMETOOLONG: 'no file can have such a name here: rename the object where it comes from, or leave it out',
 }
 
 const transient = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'EBUSY', 'EIO', 'ETIMEDOUT', 'ESTALE'])
@@ -432,7 +449,7 @@ function explain(error: unknown, path: string, verb: string): unknown {
     (transient.has(code)
       ? 'try again; if it stays, look at the disk and the limits of this process'
       : undefined)
-  const kind = transient.has(code) ? 'unavailable' : 'preflight'
+  const kind = transient.has(code) ? 'unavailable' : code === 'ENAMETOOLONG' ? 'invalid' : 'preflight'
   return new VaultError(kind, `cannot ${verb} ${path}: ${code}`, {
     cause: error,
     ...(remedy === undefined ? {} : { remedy }),

@@ -1,6 +1,6 @@
 /** What every phase of one round works with: both ends, what was seen to be at the target, counts, and the one way to copy. */
 
-import { messageOf, VaultError } from '../core/errors.ts'
+import { messageOf, systemCode, VaultError } from '../core/errors.ts'
 import type { ObjectInfo } from '../storage/object-store.ts'
 import { readReceipts } from '../table/receipts.ts'
 import { comparePairs, type Pair } from './compare.ts'
@@ -24,6 +24,11 @@ export interface SyncOptions {
   /** Uploads that dead runs left at the target are aborted first. */
   readonly isSweeping: boolean
   readonly atOnce: number
+}
+
+/** In a bucket `a` and `a/b` may both be objects; on disk one of them is in the other's way. */
+function isInTheWay(cause: unknown): boolean {
+  return ['EEXIST', 'ENOTDIR', 'EISDIR'].includes(systemCode(cause) ?? '')
 }
 
 /** What `bring` found: a reason is for people. */
@@ -176,7 +181,7 @@ export class Round {
   /** One object's failure is counted and the others go on. @throws what would fail for each of them */
   failed(key: string, error: unknown): void {
     if (!(error instanceof VaultError)) throw error
-    if (!['unavailable', 'invalid', 'corrupt'].includes(error.kind)) throw error
+    if (!['unavailable', 'invalid', 'corrupt'].includes(error.kind) && !isInTheWay(error.cause)) throw error
     this.problem('failed', key, messageOf(error))
   }
 

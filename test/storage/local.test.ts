@@ -1,9 +1,9 @@
 /** What is particular to folders: links, permissions, foreign things in the way. */
 
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { realDisk, type Disk } from '../../src/storage/disk.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
@@ -79,6 +79,53 @@ test('symbolic links planted in the vault are neither listed nor followed', asyn
   await assert.rejects(() => store.putIfAbsent('raw/ready/new', Buffer.from('x')), { kind: 'preflight' })
   await assert.rejects(() => listAll(store, 'raw/ready/', never), { kind: 'preflight' })
   assert.deepEqual(await readdir(outside), ['secret'])
+})
+
+for (const where of ['.mdv', '.mdv/tmp', '.mdv/scratch', '.mdv/scratch/etl'])
+  test(`a link planted as ${where} is refused: nothing is written, made or removed behind it`, async (t) => {
+    const base = await folder(t)
+    const outside = await folder(t)
+    await mkdir(join(outside, 'tmp'))
+    const old = join(outside, where.endsWith('tmp') ? 'old' : 'tmp/old')
+    await writeFile(old, 'a file of someone else')
+    await utimes(old, 1, 1)
+    const before = await readdir(outside, { recursive: true })
+    await mkdir(dirname(join(base, where)), { recursive: true })
+    await symlink(outside, join(base, where))
+    const use = async (): Promise<void> => {
+      const store = await openLocalStore(base)
+      await store.scratch('etl/worker')
+    }
+    await assert.rejects(use, { kind: 'preflight', message: /symbolic link inside the vault/ })
+    assert.deepEqual(await readdir(outside, { recursive: true }), before)
+  })
+
+test('no folder is made behind a link either', async (t) => {
+  const base = await folder(t)
+  const outside = await folder(t)
+  await symlink(outside, join(base, 'raw'))
+  const store = await openLocalStore(base)
+  await assert.rejects(() => store.putIfAbsent('raw/a/b/c', Buffer.from('x')), { kind: 'preflight' })
+  assert.deepEqual(await readdir(outside), [])
+})
+
+test('a link with the name of an object is taken for what is there, and not written through', async (t) => {
+  const base = await folder(t)
+  const outside = await folder(t)
+  await writeFile(join(outside, 'precious'), 'as it was')
+  await mkdir(join(base, 'k'))
+  for (const [name, target] of [
+    ['one', join(outside, 'precious')],
+    ['two', join(outside, 'absent')],
+  ])
+    await symlink(target!, join(base, 'k', name!))
+  const store = await openLocalStore(base)
+  assert.equal(await store.putIfAbsent('k/one', Buffer.from('x')), 'exists')
+  assert.equal(await store.putIfAbsent('k/two', Buffer.from('x')), 'exists')
+  assert.equal(await store.head('k/one'), undefined)
+  await assert.rejects(() => store.get('k/one'), { kind: 'preflight', message: /ELOOP/ })
+  assert.deepEqual(await readdir(outside), ['precious'])
+  assert.equal(await readFile(join(outside, 'precious'), 'utf8'), 'as it was')
 })
 
 test('our own folder is no place for objects and is not listed', async (t) => {
