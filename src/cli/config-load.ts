@@ -71,6 +71,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
     file: file === undefined ? undefined : path,
     warnings: [
       ...(file?.warnings ?? []),
+      ...plainFeedWarnings(config.coinbase),
       ...unknownVariables(sources.env),
       ...storageWarnings(config.storage),
     ],
@@ -146,8 +147,26 @@ function crossChecks(settings: readonly Setting[]): string[] {
     problems.push(`${place(key)}: needs coinbase.api_secret_file beside it`)
   if (secret.value !== null && key.value === null)
     problems.push(`${place(secret)}: needs coinbase.api_key beside it`)
+  const feed = at('coinbase.ws_url')
+  if (key.value !== null && isPlainAndFar(feed.value))
+    problems.push(
+      `${place(feed)}: with coinbase.api_key it has to be wss://: tokens would be readable on the way`,
+    )
   problems.push(...storageProblems(at, place))
   return problems
+}
+
+/** Neither encrypted nor on this machine. */
+function isPlainAndFar(address: OptionValue): boolean {
+  const { protocol, hostname } = new URL(String(address))
+  const isHere = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
+  return !isHere && (protocol === 'ws:' || protocol === 'http:')
+}
+
+function plainFeedWarnings({ ws_url, rest_url }: Config['coinbase']): string[] {
+  return Object.entries({ ws_url, rest_url })
+    .filter(([, address]) => isPlainAndFar(address))
+    .map(([key, address]) => `coinbase.${key} ${address}: not encrypted: anyone on the way can change it`)
 }
 
 function configOf(settings: readonly Setting[]): Config {

@@ -4,7 +4,7 @@
 import type { CommandContext, ExitCode } from './command.ts'
 import type { Config } from './config.ts'
 import { endingOf } from './exit-codes.ts'
-import { makeOutput } from './output.ts'
+import { makeOutput, printable } from './output.ts'
 import { parseCommandLine, type Invocation } from './parser.ts'
 import { listenForStop, type Stopping } from './signals.ts'
 import { systemClock } from './system-clock.ts'
@@ -30,7 +30,7 @@ async function main(): Promise<void> {
 /** Nothing can be waited for here: the process may be in any state. */
 function endWith(error: unknown): never {
   const { code, words } = endingOf(error, isDebug)
-  process.stderr.write(words)
+  process.stderr.write(printable(words))
   process.exit(code)
 }
 

@@ -14,6 +14,15 @@ export interface OutputSettings {
 
 type Stream = Pick<WriteStream, 'write' | 'on'> & { readonly isTTY?: boolean; readonly columns?: number }
 
+/**
+ * Names of objects and words of servers may be made to move the cursor, retitle the window or fill the clipboard of whoever reads them. Left
+ * are line ends, tabs and the two sequences of our own, which colour and erase a line.
+ */
+export function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replace(/(\u001b\[\d*[Km])|[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g, '$1')
+}
+
 export function makeOutput(stdout: Stream, stderr: Stream, settings: OutputSettings): Output {
   let isReaderGone = false
   stdout.on('error', (error) => {
@@ -28,10 +37,12 @@ export function makeOutput(stdout: Stream, stderr: Stream, settings: OutputSetti
     async out(text) {
       if (isReaderGone || text === '') return
       // The callback, not `drain`: it also comes when the reader has gone.
-      await new Promise<void>((resolve) => stdout.write(text, () => resolve()))
+      await new Promise<void>((resolve) =>
+        stdout.write(stdout.isTTY === true ? printable(text) : text, () => resolve()),
+      )
     },
     err(text) {
-      stderr.write(text)
+      stderr.write(printable(text))
     },
     isTerminal: stderr.isTTY === true && settings.env['TERM'] !== 'dumb',
     isOutTerminal: stdout.isTTY === true,

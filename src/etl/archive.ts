@@ -7,11 +7,12 @@ import { join } from 'node:path'
 import { Readable, type Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import * as zlib from 'node:zlib'
-import { systemCode, VaultError } from '../core/errors.ts'
+import { VaultError } from '../core/errors.ts'
 import { utcDate } from '../core/time.ts'
 import type { SegmentHeader } from '../segment/format.ts'
 import { archivedSegmentKey, rawArchive } from '../storage/keys.ts'
 import { listAll, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
+import { unpacked } from '../storage/unpack.ts'
 import type { ReceiptSource } from '../table/receipt.ts'
 
 export type ArchiveEnding = 'zst' | 'gz'
@@ -19,10 +20,9 @@ export type ArchiveEnding = 'zst' | 'gz'
 /** What newer versions of node:zlib have (22.15, 23.8) and the types of older ones do not know. */
 interface ZstdMaybe {
   readonly createZstdCompress?: () => Transform
-  readonly createZstdDecompress?: () => Transform
 }
 
-const { createZstdCompress, createZstdDecompress } = zlib as unknown as ZstdMaybe
+const { createZstdCompress } = zlib as unknown as ZstdMaybe
 
 /** The best this version of Node can write. */
 export const archiveEnding: ArchiveEnding = createZstdCompress === undefined ? 'gz' : 'zst'
@@ -81,7 +81,7 @@ async function checkArchived(
   signal: AbortSignal,
 ): Promise<void> {
   const hash = createHash('sha256')
-  await pipeline(await unpacked(store, key, signal), hash, { signal })
+  await pipeline(await bytesOf(store, key, source, signal), hash, { signal })
   const sha256 = hash.digest('hex')
   if (sha256 === source.file_sha256) return
   throw new VaultError(
@@ -91,40 +91,27 @@ async function checkArchived(
   )
 }
 
-/** Unpacks an archived segment into a file. */
+/** Unpacks an archived segment into a file, which never has more bytes than its receipt says. */
 export async function unpackArchived(
   store: ObjectStore,
   key: string,
+  source: ReceiptSource,
   path: string,
   signal: AbortSignal,
 ): Promise<void> {
-  await pipeline(await unpacked(store, key, signal), createWriteStream(path), { signal })
+  await pipeline(await bytesOf(store, key, source, signal), createWriteStream(path), { signal })
 }
 
-/** The bytes of an archived segment; damage in them becomes one error with its place. */
-async function unpacked(store: ObjectStore, key: string, signal: AbortSignal): Promise<Readable> {
+/** The bytes of an archived segment; damage in them, or more than there were, becomes one error with its place. */
+async function bytesOf(
+  store: ObjectStore,
+  key: string,
+  { size_bytes }: Pick<ReceiptSource, 'size_bytes'>,
+  signal: AbortSignal,
+): Promise<AsyncGenerator<Buffer>> {
   const info = await store.head(key)
   if (info === undefined) throw new VaultError('corrupt', `${key}: is not there`)
-  const unpacker = key.endsWith('.zst') ? createZstdDecompress?.() : zlib.createGunzip()
-  if (unpacker === undefined)
-    throw new VaultError('preflight', `${key}: this version of Node cannot unpack zstd`, {
-      remedy: 'use Node 22.15 or newer, or unpack the file and gzip it under the same name with .gz',
-    })
-  const packed = Readable.from(store.read(key, 0, info.sizeBytes, signal))
-  packed.once('error', (error) => unpacker.destroy(error))
-  return Readable.from(explained(packed.pipe(unpacker), key))
-}
-
-async function* explained(bytes: Readable, key: string): AsyncGenerator<Buffer> {
-  try {
-    for await (const chunk of bytes) yield chunk as Buffer
-  } catch (error) {
-    if (!/^(Z_|ZSTD_|ERR_)/.test(systemCode(error) ?? '')) throw error
-    throw new VaultError('corrupt', `${key}: cannot be unpacked: ${systemCode(error)}`, {
-      cause: error,
-      remedy: 'restore it from a backup',
-    })
-  }
+  return unpacked(key, store.read(key, 0, info.sizeBytes, signal), size_bytes, signal)
 }
 
 export interface ArchivedSegment {

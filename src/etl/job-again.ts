@@ -114,7 +114,7 @@ function keptSource(deps: JobDeps, source: ReceiptSource, key: string, unpackDir
     async file(signal) {
       if (!key.startsWith(rawArchive(deps.venue))) return deps.files.take({ key }, signal)
       const path = join(unpackDir, `${label}.ndjson`)
-      await unpackArchived(deps.store, key, path, signal)
+      await unpackArchived(deps.store, key, source, path, signal)
       return path
     },
   }

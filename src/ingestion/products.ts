@@ -11,12 +11,17 @@ export type FetchText = (url: string, signal: AbortSignal) => Promise<string>
 const listBytesMax = 64 * 1024 * 1024
 
 /** The real one: no redirects, a deadline, a limit on the size. */
-export const fetchText: FetchText = async (url, signal) => {
+export async function fetchText(
+  url: string,
+  signal: AbortSignal,
+  onHeaders: (headers: Headers) => void = () => undefined,
+): Promise<string> {
   try {
     const response = await fetch(url, {
       redirect: 'error',
       signal: AbortSignal.any([signal, AbortSignal.timeout(15_000)]),
     })
+    onHeaders(response.headers)
     if (response.status !== 200) throw new Error(`HTTP ${response.status}`)
     return await textOf(response)
   } catch (error) {

@@ -30,6 +30,8 @@ export type Dial = (url: string, events: FeedSocketEvents) => FeedSocket
 const handshakeMs = 15_000
 /** A snapshot of 5 MB in pieces of 4 kB is 1,280; without a limit, pieces of a byte cost a hundred times their size. */
 const fragmentsMax = 4_096
+/** The largest frame in packets of 1,400 bytes, each read by itself, is 48,000; without a limit, reads of a byte cost a hundred times their size. */
+const chunksMax = 65_536
 
 export const dialWebSocket: Dial = (url, events) => {
   let localPort = 0
@@ -41,6 +43,7 @@ export const dialWebSocket: Dial = (url, events) => {
     skipUTF8Validation: true,
     maxPayload: frameBytesMax,
     maxFragments: fragmentsMax,
+    maxBufferedChunks: chunksMax,
     handshakeTimeout: handshakeMs,
     followRedirects: false,
   })

@@ -2,7 +2,7 @@
 
 import { SegmentScanner, type ScannedLine, type ScanResult } from '../segment/scan.ts'
 import type { Gap } from '../segment/format.ts'
-import { unpacked } from './raw-bytes.ts'
+import { unpacked, unpackedBytesMax } from '../storage/unpack.ts'
 
 export interface SegmentReport {
   readonly scan: ScanResult
@@ -25,15 +25,19 @@ export interface SegmentReport {
 /** Bad lines beyond this are counted and not listed. */
 const badMax = 1000
 
-/** @param name of the file or key: its ending says how it is packed */
+/**
+ * @param name of the file or key: its ending says how it is packed
+ * @param sizeBytes of `bytes` as they lie there
+ */
 export async function reportSegment(
   name: string,
   bytes: AsyncIterable<Buffer>,
+  sizeBytes: number,
   signal: AbortSignal,
 ): Promise<SegmentReport> {
   const reader = new Reader()
   const scanner = new SegmentScanner(reader)
-  for await (const chunk of unpacked(name, bytes, signal)) {
+  for await (const chunk of unpacked(name, bytes, unpackedBytesMax(sizeBytes), signal)) {
     signal.throwIfAborted()
     scanner.push(chunk)
   }

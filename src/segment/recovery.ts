@@ -505,6 +505,8 @@ async function keepTorn(store: LocalObjectStore, venue: string, label: string, b
   for (let copy = 1; ; copy++) {
     const key = tornKey(venue, label, copy)
     if ((await store.putIfAbsent(key, bytes)) === 'created') return
-    if ((await store.get(key))?.equals(bytes) === true) return
+    const there = await store.head(key)
+    if (there?.sizeBytes === bytes.length && (await store.get(key, bytes.length))?.equals(bytes) === true)
+      return
   }
 }

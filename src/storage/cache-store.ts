@@ -61,12 +61,12 @@ export class CachedStore implements FetchingStore, RemoteStore {
     return this.#store.publishFile(path, key)
   }
 
-  async get(key: string): Promise<Buffer | undefined> {
+  async get(key: string, bytesMax?: number): Promise<Buffer | undefined> {
     const info = this.#listed.get(key)
-    if (info === undefined) return this.#store.get(key)
+    if (info === undefined) return this.#store.get(key, bytesMax)
     const known = await this.#records.get(info)
     if (known !== undefined) return known
-    const body = await this.#store.get(key)
+    const body = await this.#store.get(key, bytesMax)
     if (body?.length === info.sizeBytes) await this.#records.put(info, body)
     return body
   }

@@ -38,8 +38,8 @@ export class LayeredStore implements RemoteStore {
     return this.#of(key).publishFile(path, key)
   }
 
-  get(key: string): Promise<Buffer | undefined> {
-    return this.#of(key).get(key)
+  get(key: string, bytesMax?: number): Promise<Buffer | undefined> {
+    return this.#of(key).get(key, bytesMax)
   }
 
   head(key: string): Promise<ObjectInfo | undefined> {

@@ -105,6 +105,9 @@ async function mayTakeOver(
   return (await currentGeneration(store, name, signal)).generation === seen.generation
 }
 
+/** One has some 300 bytes. */
+const leaseBytesMax = 64 * 1024
+
 async function currentGeneration(store: ObjectStore, name: LeaseName, signal: AbortSignal): Promise<Current> {
   let generation = 0
   for (const { key } of await listAll(store, `${name.prefix}.`, signal)) {
@@ -115,7 +118,7 @@ async function currentGeneration(store: ObjectStore, name: LeaseName, signal: Ab
   }
   if (generation === 0) return { generation, owner: null }
   const key = keyOf(name, generation)
-  const body = await store.get(key)
+  const body = await store.get(key, leaseBytesMax)
   // Renewed or released between listing and reading: as if seen a moment later.
   return body === undefined
     ? currentGeneration(store, name, signal)

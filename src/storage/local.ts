@@ -9,7 +9,13 @@ import { copyFile, lstat, open, readdir, rm } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { systemCode, VaultError } from '../core/errors.ts'
 import { makeFolders, realDisk, syncNames, writeAll, type Disk } from './disk.ts'
-import type { LocalObjectStore, ObjectInfo, PutOutcome } from './object-store.ts'
+import {
+  recordBytesMax,
+  tooLarge,
+  type LocalObjectStore,
+  type ObjectInfo,
+  type PutOutcome,
+} from './object-store.ts'
 
 /** Ours, beside the objects: temporary files and scratch. Listings never show it. */
 const ownFolder = '.mdv'
@@ -226,13 +232,15 @@ class LocalStore implements OpenedLocalStore {
     }
   }
 
-  async get(key: string): Promise<Buffer | undefined> {
+  async get(key: string, bytesMax = recordBytesMax): Promise<Buffer | undefined> {
     const path = this.pathOf(key)
     return this.#explained(key, async () => {
       await this.#refuseLinks(dirname(path))
       const handle = await openOrNothing(path)
       if (handle === undefined) return undefined
       try {
+        const { size } = await handle.stat()
+        if (size > bytesMax) throw tooLarge(path, size, bytesMax)
         return await handle.readFile()
       } finally {
         await handle.close()

@@ -4,12 +4,20 @@
  * one contract suite runs over all.
  */
 
+import { VaultError } from '../core/errors.ts'
+
 export interface ObjectInfo {
   readonly key: string
   readonly sizeBytes: number
   /** When it was stored, epoch milliseconds, by the store's clock. */
   readonly modifiedMs: number
 }
+
+/**
+ * What `get` takes for one of our own records unless told otherwise. The largest written is some MB (a note of 100,000 adopted files); parsed
+ * as JSON, 32 MiB of nothing but brackets take some 1.5 GB.
+ */
+export const recordBytesMax = 32 * 1024 * 1024
 
 /** `created`: it is durable under its name. `exists`: something is there already; read it back before believing whose it is. */
 export type PutOutcome = 'created' | 'exists'
@@ -32,8 +40,11 @@ export interface ObjectStore {
    */
   publishFile(path: string, key: string): Promise<PutOutcome>
 
-  /** All bytes of an object, or undefined when there is none. For small objects: receipts, claims, bindings. */
-  get(key: string): Promise<Buffer | undefined>
+  /**
+   * All bytes of an object, or undefined when there is none. For small objects: receipts, claims, bindings. Throws `corrupt` for one larger
+   * than `bytesMax` (left out: recordBytesMax), before its bytes are read.
+   */
+  get(key: string, bytesMax?: number): Promise<Buffer | undefined>
 
   /** The object's size and time, or undefined when there is none. */
   head(key: string): Promise<ObjectInfo | undefined>
@@ -58,6 +69,14 @@ export interface ObjectStore {
 export interface LocalObjectStore extends ObjectStore {
   /** Absolute path of a key, whether or not there is such an object. */
   pathOf(key: string): string
+}
+
+/** What `get` throws. @param subject `s3://bucket/key` or a path */
+export function tooLarge(subject: string, sizeBytes: number | undefined, bytesMax: number): VaultError {
+  const size = sizeBytes === undefined ? 'more' : `${sizeBytes} bytes, more`
+  return new VaultError('corrupt', `${subject}: ${size} than the ${bytesMax} that such an object may have`, {
+    remedy: 'no mdv wrote it: move it away, and see who else writes there',
+  })
 }
 
 /** Every object under `prefix` in one array; for listings known to be small. */

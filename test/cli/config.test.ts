@@ -303,6 +303,21 @@ test('a secret is never printed', async () => {
   assert.equal(unset.find(({ spec }) => spec.path === 'storage.s3.aws_secret_access_key')?.value, null)
 })
 
+const farFeed = 'ws://feed.example.com'
+
+test('an unencrypted feed is for this machine only: with a key it is refused, without one warned of', async () => {
+  const key = { apiKey: 'organizations/a', apiSecretFile: 'key.pem' }
+  for (const wsUrl of [farFeed, 'ws://10.0.0.1:80', 'ws://127.0.0.1.example.com', 'ws://[2001:db8::1]']) {
+    const error = await refused({ flags: { wsUrl, ...key } })
+    assert.match(error.message, /^--ws-url coinbase\.ws_url: with coinbase\.api_key it has to be wss:/)
+    assert.match((await load({ flags: { wsUrl } })).warnings.join(), /ws_url ws:.*not encrypted/)
+  }
+  for (const wsUrl of ['ws://127.0.0.1:8080', 'ws://localhost', 'ws://[::1]:1', 'wss://feed.example.com'])
+    assert.deepEqual((await load({ flags: { wsUrl, ...key } })).warnings, [])
+  const { warnings } = await load({ flags: { restUrl: 'http://api.example.com' } })
+  assert.match(warnings.join(), /rest_url http:.*not encrypted/)
+})
+
 test('what config show prints is a file of the same effect', async () => {
   const { settings } = await load({ flags: { productIds: 'BTC-USD,X-USD', archive: true } })
   const again = await load({ yaml: settingsYaml(settings, true) })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import * as zlib from 'node:zlib'
 import { VaultError } from '../../src/core/errors.ts'
@@ -101,6 +101,20 @@ test('a damaged part is replaced from the archive', async () => {
   await runEtlOnce(await bench.worker(), { ...archiving, fromArchive: true }, collect(), never)
   assert.deepEqual(await bench.committed(), [1, 2])
   assert.deepEqual(await bench.globbed(), [1, 2])
+  await bench.remove()
+})
+
+test('an archive that is a bomb is not unpacked: not beyond what the receipt says', async () => {
+  const bench = await prepare()
+  await runEtlOnce(await bench.worker(), archiving, collect(), never)
+  await rm(bench.store.pathOf(archivedKey))
+  await bench.write(gzKey, zlib.gzipSync(Buffer.alloc(100_000_000)))
+  const report = collect()
+  const worker = await bench.worker(bench.store, { software: 'mdv better' })
+  const summary = await runEtlOnce(worker, { ...archiving, fromArchive: true }, report, never)
+  assert.equal(summary.failed, 1)
+  const failed = report.events.find((event) => event.kind === 'failed')
+  assert.match(String(failed?.kind === 'failed' && failed.error), /unpacks to more than the \d{3,4} bytes/)
   await bench.remove()
 })
 

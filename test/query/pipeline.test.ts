@@ -14,7 +14,7 @@ import { runEtlOnce } from '../../src/etl/run.ts'
 import { SourceFiles } from '../../src/etl/source-files.ts'
 import type { Finding } from '../../src/query/verify/finding.ts'
 import { makePrinter } from '../../src/query/output.ts'
-import { unpacked } from '../../src/query/raw-bytes.ts'
+import { unpacked } from '../../src/storage/unpack.ts'
 import { runQuery } from '../../src/query/run.ts'
 import { rebuildCheck } from '../../src/query/verify/rebuild.ts'
 import { verifyVault, type VerifySummary } from '../../src/query/verify/verify.ts'
@@ -171,7 +171,8 @@ test('a kept segment whose frame differs from what Parquet gives is found, even 
 
 async function unpackedBytes(key: string, sizeBytes: number): Promise<Buffer[]> {
   const chunks: Buffer[] = []
-  for await (const chunk of unpacked(key, store.read(key, 0, sizeBytes, signal), signal)) chunks.push(chunk)
+  for await (const chunk of unpacked(key, store.read(key, 0, sizeBytes, signal), 1e9, signal))
+    chunks.push(chunk)
   return chunks
 }
 

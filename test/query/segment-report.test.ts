@@ -31,7 +31,7 @@ test('a whole segment, plain or packed, is told line by kind with its gaps and i
     ['a.ndjson', segment],
     ['a.ndjson.gz', gzipSync(segment)],
   ] as const) {
-    const report = await reportSegment(name, bytes(body), signal)
+    const report = await reportSegment(name, bytes(body), body.length, signal)
     assert.deepEqual(report.events, { clock_step: 1, gap: 1 })
     assert.deepEqual(
       report.gaps.map(({ n, gap }) => [n, gap.cause, gap.after_seq]),
@@ -45,7 +45,7 @@ test('a whole segment, plain or packed, is told line by kind with its gaps and i
 
 test('a damaged line is told with its place, and the seal no longer holds', async () => {
   const damaged = Buffer.from(segment.toString().replace('"step_ns":"1"', '"step_ns":"2"'))
-  const report = await reportSegment('a.ndjson', bytes(damaged), signal)
+  const report = await reportSegment('a.ndjson', bytes(damaged), damaged.length, signal)
   assert.deepEqual(
     report.bad.map((bad) => bad.reason),
     ['crc'],

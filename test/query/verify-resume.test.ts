@@ -164,7 +164,13 @@ test('several at once and on threads find what one after another on this thread 
 
 test('a thread whose bytes cannot be read is left, and another one goes on', async () => {
   await using scans = new ScanThreads(1)
-  const task = { kind: 'segment', key: 'x.ndjson', venue: 'coinbase', isWaiting: true } as const
+  const task = {
+    kind: 'segment',
+    key: 'x.ndjson',
+    sizeBytes: 1_000_000,
+    venue: 'coinbase',
+    isWaiting: true,
+  } as const
   const broken = async function* (): AsyncGenerator<Buffer> {
     yield Buffer.from('{"segm')
     throw new Error('the disk is gone')

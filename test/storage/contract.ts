@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { listAll, type ObjectStore } from '../../src/storage/object-store.ts'
+import { listAll, recordBytesMax, type ObjectStore } from '../../src/storage/object-store.ts'
 
 const never = new AbortController().signal
 
@@ -53,6 +53,19 @@ export function checkContract(name: string, open: (t: TestContext) => Promise<Ob
         { kind: 'invalid' },
         JSON.stringify(key),
       )
+  })
+
+  test(`${name}: what is larger than one asked for is refused, not read`, async (t) => {
+    const store = await open(t)
+    await store.putIfAbsent('small', Buffer.alloc(1000))
+    assert.equal((await store.get('small', 1000))?.length, 1000)
+    await assert.rejects(() => store.get('small', 999), {
+      kind: 'corrupt',
+      message: /small: 1000 bytes, more/,
+    })
+    await store.putIfAbsent('huge', Buffer.alloc(recordBytesMax + 1))
+    await assert.rejects(() => store.get('huge'), { kind: 'corrupt', remedy: /move it away/ })
+    assert.equal(await store.get('none', 1), undefined)
   })
 
   test(`${name}: a published file is consumed when it was taken and left alone when it was not`, async (t) => {

@@ -76,9 +76,9 @@ export class CrashingStore implements LocalObjectStore {
     return this.#step(key, () => this.#inner.delete(key))
   }
 
-  async get(key: string): Promise<Buffer | undefined> {
+  async get(key: string, bytesMax?: number): Promise<Buffer | undefined> {
     this.#refuseAfter()
-    return this.#inner.get(key)
+    return this.#inner.get(key, bytesMax)
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {

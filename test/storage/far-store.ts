@@ -24,9 +24,9 @@ export class FarStore implements ObjectStore {
     return this.#store.publishFile(path, key)
   }
 
-  get(key: string): Promise<Buffer | undefined> {
+  get(key: string, bytesMax?: number): Promise<Buffer | undefined> {
     this.requests.get++
-    return this.#store.get(key)
+    return this.#store.get(key, bytesMax)
   }
 
   head(key: string): Promise<ObjectInfo | undefined> {

@@ -4,7 +4,13 @@ import { readFile, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { VaultError } from '../../src/core/errors.ts'
-import type { ObjectInfo, ObjectStore, PutOutcome } from '../../src/storage/object-store.ts'
+import {
+  recordBytesMax,
+  tooLarge,
+  type ObjectInfo,
+  type ObjectStore,
+  type PutOutcome,
+} from '../../src/storage/object-store.ts'
 
 export class MemoryStore implements ObjectStore {
   readonly location = 'memory:'
@@ -24,9 +30,11 @@ export class MemoryStore implements ObjectStore {
     return outcome
   }
 
-  get(key: string): Promise<Buffer | undefined> {
+  async get(key: string, bytesMax = recordBytesMax): Promise<Buffer | undefined> {
     const object = this.#objects.get(key)
-    return Promise.resolve(object && Buffer.from(object.body))
+    const sizeBytes = object?.body.length ?? 0
+    if (sizeBytes > bytesMax) throw tooLarge(key, sizeBytes, bytesMax)
+    return object && Buffer.from(object.body)
   }
 
   head(key: string): Promise<ObjectInfo | undefined> {
@@ -36,7 +44,7 @@ export class MemoryStore implements ObjectStore {
 
   async *read(key: string, from: number, until: number, signal: AbortSignal): AsyncGenerator<Buffer> {
     signal.throwIfAborted()
-    const body = await this.get(key)
+    const body = await this.get(key, Infinity)
     if (body === undefined) throw new VaultError('invalid', `${key}: there is no such object`)
     if (from < Math.min(until, body.length)) yield body.subarray(from, until)
   }

@@ -111,7 +111,7 @@ export class Stage {
         const remove = () => inner.delete(key)
         return this.#step(remove, () => Promise.resolve(remove))
       },
-      get: (key) => read(() => inner.get(key)),
+      get: (key, bytesMax) => read(() => inner.get(key, bytesMax)),
       head: (key) => read(() => inner.head(key)),
       async *read(key, from, until, signal): AsyncGenerator<Buffer> {
         await read(() => Promise.resolve())

@@ -101,13 +101,14 @@ async function show(context: CommandContext, storage: StorageConfig): Promise<Ex
     throw new VaultError('usage', 'mdv segments show: which one?', {
       remedy: '"mdv segments ls" lists their labels',
     })
-  const { path, bytes } = (await isFile(wanted))
+  const { path, bytes, sizeBytes } = (await isFile(wanted))
     ? {
         path: wanted,
+        sizeBytes: (await stat(wanted)).size,
         bytes: createReadStream(wanted, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>,
       }
     : await inVault(context, await openForReading(context, storage), wanted)
-  const report = await reportSegment(path, bytes, context.signal)
+  const report = await reportSegment(path, bytes, sizeBytes, context.signal)
   await context.output.out(context.json ? toJson(report, 2) : reportText(path, report))
   const { badLines, headerProblem, sealProblem } = report.scan
   return badLines > 0 || headerProblem !== null || sealProblem !== null ? 6 : 0
@@ -126,7 +127,7 @@ async function inVault(
   context: CommandContext,
   store: ObjectStore,
   wanted: string,
-): Promise<{ readonly path: string; readonly bytes: AsyncIterable<Buffer> }> {
+): Promise<{ readonly path: string; readonly sizeBytes: number; readonly bytes: AsyncIterable<Buffer> }> {
   const { segments } = await readCatalog(store, venue, context.signal)
   const entry = segments.find((each) => each.label === wanted || each.rawKey === wanted)
   if (entry === undefined)
@@ -140,7 +141,11 @@ async function inVault(
       },
     )
   const path = store.fileOf(entry.rawKey) ?? `${store.location}/${entry.rawKey}`
-  return { path, bytes: readSegmentBytes(store, entry.rawKey, context.signal) }
+  return {
+    path,
+    sizeBytes: entry.sizeBytes,
+    bytes: readSegmentBytes(store, entry.rawKey, context.signal),
+  }
 }
 
 async function recover(context: CommandContext, config: Config): Promise<ExitCode> {

@@ -1,8 +1,9 @@
 /** Checks of the way to the venue: product list, clock against the venue's, WebSocket. */
 
 import { WebSocket } from 'ws'
-import { messageOf } from '../../core/errors.ts'
+import { messageOf, VaultError } from '../../core/errors.ts'
 import { nearest } from '../../core/nearest.ts'
+import { fetchText } from '../../ingestion/products.ts'
 import { coinbase } from '../../venue/coinbase.ts'
 import { fail, ok, warn, type Check, type Surroundings, type Verdict } from './check.ts'
 
@@ -27,11 +28,14 @@ function listing(around: Surroundings): Promise<Listing> {
 async function fetchListing({ config, clock, signal }: Surroundings): Promise<Listing> {
   const url = new URL(coinbase.productsPath, config.coinbase.rest_url)
   const startedMs = clock.monotonicMs()
-  const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) })
-  const date = Date.parse(response.headers.get('date') ?? '')
-  const nowMs = clock.nowMs()
-  if (response.status !== 200) throw new Error(`${url.toString()}: HTTP ${response.status}`)
-  const ids = coinbase.readProducts(await response.text()).map((product) => product.id)
+  let dateText = ''
+  let nowMs = clock.nowMs()
+  const body = await fetchText(url.toString(), signal, (headers) => {
+    dateText = headers.get('date') ?? ''
+    nowMs = clock.nowMs()
+  })
+  const date = Date.parse(dateText)
+  const ids = coinbase.readProducts(body).map((product) => product.id)
   return {
     ids,
     elapsedMs: clock.monotonicMs() - startedMs,
@@ -92,7 +96,10 @@ const socket: Check = {
   of: 'network',
   async run({ config, clock, signal }) {
     const startedMs = clock.monotonicMs()
-    const client = new WebSocket(config.coinbase.ws_url, { handshakeTimeout: timeoutMs })
+    const client = new WebSocket(config.coinbase.ws_url, {
+      handshakeTimeout: timeoutMs,
+      followRedirects: false,
+    })
     const onAbort = (): void => client.terminate()
     signal.addEventListener('abort', onAbort, { once: true })
     try {
@@ -110,7 +117,6 @@ const socket: Check = {
 export const venueChecks: readonly Check[] = [rest, products, clock, socket]
 
 function unreachable(url: string, error: unknown, key: string): Verdict {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-  const words = messageOf(cause) || String(cause)
-  return fail(`${url}: ${words}`, `look at the network, a proxy or firewall, and ${key}`)
+  const words = error instanceof VaultError ? error.message : `${url}: ${messageOf(error) || String(error)}`
+  return fail(words, `look at the network, a proxy or firewall, and ${key}`)
 }

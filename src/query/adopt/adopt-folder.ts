@@ -4,6 +4,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, join, relative, resolve, sep } from 'node:path'
 import { VaultError, messageOf } from '../../core/errors.ts'
 import { adoptedFolderKey, readAdoptedFolders, type AdoptedFolder } from '../../table/adopted.ts'
+import { recordBytesMax } from '../../storage/object-store.ts'
 import type { AdoptDeps } from './adopt-run.ts'
 
 export interface FolderOutcome {
@@ -47,7 +48,12 @@ export async function adoptFolder(
   }
   if (isDryRun) return { kind: 'dry_run', record }
   const key = adoptedFolderKey(deps.venue, viewName, record.generation)
-  if ((await deps.store.putIfAbsent(key, Buffer.from(JSON.stringify(record)))) === 'exists')
+  const body = Buffer.from(JSON.stringify(record))
+  if (body.length > recordBytesMax)
+    throw new VaultError('invalid', `${path}: ${files.length} files are too many for one note`, {
+      remedy: 'adopt its folders one by one, each under a name',
+    })
+  if ((await deps.store.putIfAbsent(key, body)) === 'exists')
     throw new VaultError('held', `${key} was put by another adopt at the same time`, {
       remedy: 'run it again',
     })

@@ -61,8 +61,9 @@ export async function checkRawSegment(
     }
   }
   try {
-    const task = { kind: 'segment', key, venue, isWaiting: entry.source === null } as const
-    const bytes = progress.reading(store.read(key, 0, entry.sizeBytes, signal))
+    const { sizeBytes } = entry
+    const task = { kind: 'segment', key, sizeBytes, venue, isWaiting: entry.source === null } as const
+    const bytes = progress.reading(store.read(key, 0, sizeBytes, signal))
     const scanned = await scans.segment(task, bytes, signal)
     return { ...checkScan(key, entry, scanned), sequences: scanned.sequences }
   } catch (thrown) {

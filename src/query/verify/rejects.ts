@@ -17,6 +17,9 @@ interface Reading {
   readonly findings: readonly Finding[]
 }
 
+/** As long as a text of this language can be. A batch of which each line is rejected has as many bytes as its segments, some hundred MB. */
+const rejectsBytesMax = 500_000_000
+
 export async function readRejects(store: ObjectStore, receipt: Receipt, remedy: JobRemedy): Promise<Reading> {
   const objects = rejectObjects(receipt)
   const readings: Reading[] = []
@@ -52,7 +55,12 @@ async function readObject(
   lines: number,
   remedy: JobRemedy,
 ): Promise<Reading> {
-  const body = await store.get(key)
+  const info = await store.head(key)
+  if (info !== undefined && info.sizeBytes > rejectsBytesMax) {
+    const what = `has ${info.sizeBytes} bytes, more than can be looked at`
+    return { rejects: noRejects, findings: [jobError('rejects_damaged', key, what, remedy)] }
+  }
+  const body = info === undefined ? undefined : await store.get(key, rejectsBytesMax)
   if (body !== undefined) return parseRejects(key, body, lines, remedy)
   const lost = jobError('rejects_missing', key, `is not there: ${lines} rejected lines are lost`, remedy)
   return { rejects: noRejects, findings: [lost] }

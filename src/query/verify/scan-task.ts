@@ -5,9 +5,9 @@ import { toLine } from '../../segment/read.ts'
 import { ConnectionHistory } from '../../segment/recovery.ts'
 import { SegmentScanner, type ScanResult } from '../../segment/scan.ts'
 import { fileSha256 } from '../../storage/download.ts'
+import { unpacked, unpackedBytesMax } from '../../storage/unpack.ts'
 import { venues } from '../../venue/registry.ts'
 import { sequenceNumbers } from '../../venue/sequence.ts'
-import { unpacked } from '../raw-bytes.ts'
 import { SequenceTaker } from './sequence-taker.ts'
 import { noFacts, type SequenceFacts } from './sequences.ts'
 
@@ -15,6 +15,8 @@ export interface SegmentTask {
   readonly kind: 'segment'
   /** Its ending says how it is packed. */
   readonly key: string
+  /** As it lies there. */
+  readonly sizeBytes: number
   readonly venue: string
   /** No rows tell of its connections yet. */
   readonly isWaiting: boolean
@@ -54,7 +56,7 @@ export const scansHere: Scans = {
 const problemsMax = 5
 
 export async function scanSegment(
-  { key, venue, isWaiting }: SegmentTask,
+  { key, sizeBytes, venue, isWaiting }: SegmentTask,
   bytes: AsyncIterable<Buffer>,
   signal: AbortSignal,
 ): Promise<ScannedSegment> {
@@ -72,7 +74,7 @@ export async function scanSegment(
       if (problems.length < problemsMax) problems.push(`${sizeBytes} bytes at ${offset}: ${reason}`)
     },
   })
-  for await (const chunk of unpacked(key, bytes, signal)) scanner.push(chunk)
+  for await (const chunk of unpacked(key, bytes, unpackedBytesMax(sizeBytes), signal)) scanner.push(chunk)
   const scan = scanner.end()
   const connections = history.summary().connections.toJSON()
   return { scan, problems, connections, sequences: isWaiting ? sequences.facts(spanOf(scan)) : noFacts }

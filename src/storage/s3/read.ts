@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import { VaultError } from '../../core/errors.ts'
+import { tooLarge } from '../object-store.ts'
 import { callOnAbort } from './abort.ts'
 import type { S3Connection } from './connection.ts'
 import { sha256Name } from './content.ts'
@@ -13,12 +14,13 @@ import { DamagedAnswer, isAbsent, isConditionFailed, readFailure } from './failu
 const chunkBytes = 1024 * 1024
 
 /**
- * All bytes, verified against the SHA-256 we stored with them; undefined: there is no such object. The server's CRC32 is not asked for as
+ * All bytes, at most `bytesMax`, verified against the SHA-256 we stored with them; undefined: there is no such object. The server's CRC32 is not asked for as
  * well: the SDK's check of it is a stream of its own.
  */
 export async function getWhole(
   connection: S3Connection,
   fullKey: string,
+  bytesMax: number,
   signal?: AbortSignal,
 ): Promise<Buffer | undefined> {
   try {
@@ -27,8 +29,8 @@ export async function getWhole(
       async ({ client, sdk, options }) => {
         const command = new sdk.GetObjectCommand({ Bucket: connection.bucket, Key: fullKey })
         const answer = await client.send(command, options)
-        const bytes = await answer.Body!.transformToByteArray()
-        const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+        const subject = `s3://${connection.bucket}/${fullKey}`
+        const body = await collected(answer.Body as Readable, answer.ContentLength, bytesMax, subject)
         connection.counter.countDown(body.length)
         verify(body, answer)
         return body
@@ -39,6 +41,27 @@ export async function getWhole(
     if (isAbsent(error)) return undefined
     throw error
   }
+}
+
+/** What the server announces is believed for refusing only: what comes is counted. */
+async function collected(
+  stream: Readable,
+  announced: number | undefined,
+  bytesMax: number,
+  subject: string,
+): Promise<Buffer> {
+  if (announced !== undefined && announced > bytesMax) {
+    stream.destroy()
+    throw tooLarge(subject, announced, bytesMax)
+  }
+  const parts: Buffer[] = []
+  let sizeBytes = 0
+  for await (const part of stream as AsyncIterable<Buffer>) {
+    sizeBytes += part.length
+    if (sizeBytes > bytesMax) throw tooLarge(subject, undefined, bytesMax)
+    parts.push(part)
+  }
+  return Buffer.concat(parts)
 }
 
 function verify(body: Buffer, answer: GetObjectCommandOutput): void {

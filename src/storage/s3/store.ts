@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { VaultError } from '../../core/errors.ts'
-import type { ObjectInfo, PutOutcome } from '../object-store.ts'
+import { recordBytesMax, type ObjectInfo, type PutOutcome } from '../object-store.ts'
 import { hideCredentials } from '../place.ts'
 import type { RemoteAccess, RemoteStore } from '../remote-access.ts'
 import type { S3Connection } from './connection.ts'
@@ -105,9 +105,9 @@ export class S3Store implements RemoteStore {
     }
   }
 
-  async get(key: string): Promise<Buffer | undefined> {
+  async get(key: string, bytesMax = recordBytesMax): Promise<Buffer | undefined> {
     const fullKey = this.fullKey(key)
-    return this.#connection.explained(key, () => getWhole(this.#connection, fullKey))
+    return this.#connection.explained(key, () => getWhole(this.#connection, fullKey, bytesMax))
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {
