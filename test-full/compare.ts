@@ -21,6 +21,8 @@ export interface Comparison {
   readonly lost: number
   /** Of those lost, the ones on connections of which nothing was recorded: their recorder died before its first flush. */
   readonly unheard: number
+  /** Who recorded each connection on which something was sent, in the order they were made; null: nobody. */
+  readonly recorders: readonly (string | null)[]
   readonly differences: readonly string[]
 }
 
@@ -71,8 +73,10 @@ export function compareWithAccount(
   let lost = 0
   let unheard = 0
   const matched = new Set<Heard>()
+  const recorders: (string | null)[] = []
   for (const connection of sent) {
     const match = heardOf(connection, heard)
+    if (connection.frames.length > 0) recorders.push(match?.conn.split('-')[0] ?? null)
     if (match === undefined) {
       lost += connection.frames.length
       unheard += connection.frames.length
@@ -86,7 +90,14 @@ export function compareWithAccount(
   for (const one of heard)
     if (one.frames.length > 0 && !matched.has(one))
       differences.push(`${one.conn}: ${one.frames.length} frames of a connection that was never made`)
-  return { sent: sent.reduce((sum, one) => sum + one.frames.length, 0), recorded, lost, unheard, differences }
+  return {
+    sent: sent.reduce((sum, one) => sum + one.frames.length, 0),
+    recorded,
+    lost,
+    unheard,
+    recorders,
+    differences,
+  }
 }
 
 /** A port may be used again by a later connection: the one whose frames begin alike is meant, else one without any. */

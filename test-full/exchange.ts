@@ -1,6 +1,9 @@
 /** A simulator in a process of its own, and its account over HTTP. */
 
 import { MdvProcess } from './processes.ts'
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
 import type { Fault } from '../src/simulator/faults.ts'
 import type { SentConnection } from './compare.ts'
 
@@ -45,15 +48,12 @@ export class Exchange {
 
   /** Sends nothing more; resolves when all that was sent has left for the network. */
   async pause(): Promise<void> {
-    await (await fetch(`${this.#controlUrl}/pause`, { method: 'POST' })).text()
+    await this.#ask('POST', '/pause')
   }
 
   /** Strikes that connection; without one the oldest that is open, or else the next to come. */
   async fault(fault: Fault, connection?: number): Promise<void> {
-    const body = JSON.stringify({ ...fault, connection })
-    const answer = await fetch(`${this.#controlUrl}/fault`, { method: 'POST', body })
-    if (!answer.ok) throw new Error(`fault ${fault.kind}: ${await answer.text()}`)
-    await answer.text()
+    await this.#ask('POST', '/fault', JSON.stringify({ ...fault, connection }))
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -66,7 +66,7 @@ export class Exchange {
 
   /** What it says it sent, connection by connection. */
   async account(): Promise<readonly AccountedConnection[]> {
-    const answer = await (await fetch(`${this.#controlUrl}/account`)).json()
+    const answer = await this.#ask('GET', '/account')
     return (answer as { connections: AccountedConnection[] }).connections
   }
 
@@ -81,12 +81,22 @@ export class Exchange {
   async sent(): Promise<SentConnection[]> {
     const all: SentConnection[] = []
     for (const { id, clientPort, skipped } of await this.account()) {
-      const answer = await (await fetch(`${this.#controlUrl}/frames?connection=${id}`)).json()
+      const answer = await this.#ask('GET', `/frames?connection=${id}`)
       const { sequences, crcs } = answer as { sequences: number[]; crcs: number[] }
       const frames = sequences.map((sequence, i) => ({ sequence, crc: crcs[i]! }))
       all.push({ port: clientPort, skipped, frames })
     }
     return all
+  }
+
+  /** On a connection of its own: one that is kept may be closed by the server just as it is used again. */
+  async #ask(method: 'GET' | 'POST', path: string, body = ''): Promise<unknown> {
+    const asked = request(`${this.#controlUrl}${path}`, { method, agent: false })
+    asked.end(body)
+    const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+    const said = await text(answer)
+    if (answer.statusCode !== 200) throw new Error(`${method} ${path} ${body}: ${said}`)
+    return JSON.parse(said)
   }
 
   async stop(): Promise<void> {

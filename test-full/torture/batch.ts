@@ -1,5 +1,6 @@
 /** A batch: a fresh vault and exchange, its cycles, and the proof at its end. */
 
+import { inspect } from 'node:util'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mdv } from '../processes.ts'
 import { runCycle } from './cycle.ts'
@@ -38,9 +39,7 @@ export async function runBatch(
   } catch (error) {
     if (signal.aborted) await world.remove(false)
     signal.throwIfAborted()
-    tally.differ(
-      `batch ${plan.batch}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-    )
+    tally.differ(`batch ${plan.batch}: ${inspect(error)}`)
   }
   await world.remove(isDifferent())
   return { kept: isDifferent() ? world.place.folder : null }
@@ -58,7 +57,16 @@ async function drain(world: World): Promise<void> {
     await recordInOrder(world, async () => undefined)
   for (const worker of world.workers) if (worker.isAlive) await worker.stop('SIGTERM')
   Object.assign(process.env, world.store.env)
+  await removeDeadChunks(world)
   await mdv('etl', '--once', '--archive')
+}
+
+/** Of a segment whose recorder died between publishing it and removing its chunks: any later look removes them. */
+async function removeDeadChunks(world: World): Promise<void> {
+  const chunks = (await world.store.leftovers()).filter((key) => /\/\d{5,}\.ndjson$/.test(key))
+  if (chunks.length === 0) return
+  world.tally.add('reached', 'chunks of dead recorders removed', chunks.length)
+  await mdv('segments', 'recover')
 }
 
 async function recordInOrder(world: World, beforeTheEnd: () => Promise<void>): Promise<void> {

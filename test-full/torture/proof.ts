@@ -27,6 +27,7 @@ export async function prove(evidence: Evidence, tally: Tally): Promise<void> {
   checkPromises(segments, promised, lines, tally)
   const comparison = compareWithAccount(segments, sent)
   for (const difference of comparison.differences) tally.differ(difference)
+  checkUnheard(comparison.recorders, tally)
   tally.add('compared', 'frames sent', comparison.sent)
   tally.add('compared', 'frames recorded', comparison.recorded)
   tally.add('compared', 'frames lost and named by gaps', comparison.lost - comparison.unheard)
@@ -74,6 +75,18 @@ function checkPromises(
   }
 }
 
+/** A recorder has one connection at a time: one of which it wrote nothing can only be its last, on which it died. */
+function checkUnheard(recorders: readonly (string | null)[], tally: Tally): void {
+  let before: string | null = null
+  let isBetween = false
+  for (const recorder of recorders) {
+    if (recorder !== null && isBetween && recorder === before)
+      tally.differ(`recorder ${recorder}: nothing is there of a connection between two others`)
+    isBetween = recorder === null
+    before = recorder ?? before
+  }
+}
+
 function countSegments(segments: readonly RecordedSegment[], tally: Tally): void {
   const recorders = new Set(segments.map(({ recorder }) => recorder))
   tally.add('compared', 'segments', segments.length)
@@ -82,9 +95,11 @@ function countSegments(segments: readonly RecordedSegment[], tally: Tally): void
     for (const { kind, body } of events) {
       if (kind === 'gap') tally.add('gaps by cause', String(body['cause']))
       if (kind === 'clock_step') tally.add('reached', 'clock steps recorded')
-      // A connection's name ends with its number in its recorder.
+      if (kind === 'connection_closed' && String(body['reason']).includes('Max payload size exceeded'))
+        tally.add('reached', 'frames over 64 MiB refused')
       if (kind === 'connection_opened') tally.add('reached', 'connections opened')
     }
+  // A connection's name ends with its number in its recorder.
   const again = segments
     .flatMap(({ events }) => events)
     .filter(({ kind, conn }) => kind === 'connection_opened' && !conn!.endsWith('-1'))
@@ -99,6 +114,7 @@ async function checkRows(baseDir: string, lines: ReadonlyMap<string, number>, ta
     const rejected = rejectedLines(baseDir)
     tally.add('compared', 'lines rejected', rejected.length)
     const there = await linesInRows(connection, baseDir, tally)
+    for (const { reason } of rejected) tally.add('lines rejected by reason', reason)
     for (const { recorder } of rejected) there.set(recorder, (there.get(recorder) ?? 0) + 1)
     for (const recorder of new Set([...lines.keys(), ...there.keys()])) {
       const [recorded, converted] = [lines.get(recorder) ?? 0, there.get(recorder) ?? 0]
@@ -138,9 +154,9 @@ async function linesInRows(
 }
 
 /** Torn ends lie beside them, under another ending. */
-function rejectedLines(baseDir: string): { readonly recorder: string }[] {
+function rejectedLines(baseDir: string): { readonly recorder: string; readonly reason: string }[] {
   return filesUnder(baseDir)
     .filter((name) => name.startsWith('raw/rejected/') && name.endsWith('.ndjson'))
     .flatMap((name) => readFileSync(join(baseDir, name), 'utf8').trimEnd().split('\n'))
-    .map((line) => JSON.parse(line) as { recorder: string })
+    .map((line) => JSON.parse(line) as { recorder: string; reason: string })
 }

@@ -40,7 +40,11 @@ export function unreached(tally: Tally, { means, cycles }: Pick<RunFacts, 'means
   for (const kind of deedKinds) if (isLong(kind, means)) deeds.add(kind)
   const injected = [...deeds].filter((kind) => tally.count('faults injected', kind) === 0)
   const reached = reachedAlways(means).filter((name) => tally.count('reached', name) === 0)
-  const longRun = ['watchdogs that hung up', ...(means.canStepClock ? ['clock steps recorded'] : [])]
+  const longRun = [
+    'watchdogs that hung up',
+    'frames over 64 MiB refused',
+    ...(means.canStepClock ? ['clock steps recorded'] : []),
+  ]
   return [...injected, ...reached, ...longRun.filter((name) => tally.count('reached', name) === 0)]
 }
 

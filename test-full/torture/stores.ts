@@ -16,7 +16,7 @@ export interface TortureStore {
   readonly proxy: FaultProxy | null
   /** A folder with all of the vault, moved there where it lies in a bucket. */
   gather(): Promise<string>
-  /** Keys under raw/ that neither hold rejects nor archived segments, and uploads that were not finished. */
+  /** Keys under raw/ that neither hold rejects nor archived segments, and uploads that were not finished. A rescuer's fence stays. */
   leftovers(): Promise<string[]>
   stop(): Promise<void>
 }
@@ -108,16 +108,20 @@ async function bucketLeftovers(server: Server): Promise<string[]> {
     forcePathStyle: true,
     credentials: server,
   })
+  const isFence = async (key: string): Promise<boolean> => {
+    const object = await client.send(new sdk.GetObjectCommand({ Bucket: 'vault', Key: `${prefix}/${key}` }))
+    return (await object.Body!.transformToString()).startsWith('{"fence":{')
+  }
   const left: string[] = []
-  let token: string | undefined
-  do {
-    const page = await client.send(
-      new sdk.ListObjectsV2Command({ Bucket: 'vault', Prefix: `${prefix}/raw/`, ContinuationToken: token }),
-    )
-    left.push(...(page.Contents ?? []).map(({ Key = '' }) => Key.slice(prefix.length + 1)).filter(isLeft))
-    token = page.NextContinuationToken
-  } while (token !== undefined)
-  const uploads = await client.send(new sdk.ListMultipartUploadsCommand({ Bucket: 'vault' }))
+  const list = { Bucket: 'vault', Prefix: `${prefix}/raw/` }
+  for await (const page of sdk.paginateListObjectsV2({ client }, list))
+    for (const { Key = '' } of page.Contents ?? []) {
+      const key = Key.slice(prefix.length + 1)
+      if (isLeft(key) && !(await isFence(key))) left.push(key)
+    }
+  const { Uploads: uploads = [] } = await client.send(
+    new sdk.ListMultipartUploadsCommand({ Bucket: 'vault' }),
+  )
   client.destroy()
-  return [...left, ...(uploads.Uploads ?? []).map(({ Key = '' }) => `unfinished upload of ${Key}`)]
+  return [...left, ...uploads.map(({ Key = '' }) => `unfinished upload of ${Key}`)]
 }

@@ -7,6 +7,7 @@ export const groups = [
   'ended by themselves',
   'compared',
   'gaps by cause',
+  'lines rejected by reason',
 ] as const
 export type Group = (typeof groups)[number]
 

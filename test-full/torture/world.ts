@@ -154,8 +154,7 @@ export class World {
   }
 
   async remove(isKept: boolean): Promise<void> {
-    for (const program of [...this.#workers, this.recorder])
-      if (program?.isAlive === true) program.signal('SIGKILL')
+    for (const program of [...this.#workers, this.recorder]) await program?.kill()
     await this.exchange.stop()
     await this.store.stop()
     if (!isKept) await this.place.remove()
