@@ -10,6 +10,7 @@ import { test } from 'node:test'
 import { compactScenario } from '../test/crash/compact-scenario.ts'
 import { etlScenarios } from '../test/crash/etl-scenarios.ts'
 import { recordScenarios } from '../test/crash/record-scenarios.ts'
+import { repairScenarios } from '../test/crash/repair-scenario.ts'
 import { shipScenarios } from '../test/crash/ship-scenarios.ts'
 import type { Stand } from '../test/crash/stand.ts'
 import { caseName, everyCase, sweep, type Scenario, type SweepOptions } from '../test/crash/sweep.ts'
@@ -20,6 +21,7 @@ const scenarios: readonly Scenario[] = [
   ...shipScenarios,
   ...etlScenarios,
   compactScenario,
+  ...repairScenarios,
   ...syncScenarios,
 ]
 const programs = [...new Set(scenarios.map(({ program }) => program))]

@@ -79,7 +79,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'segments',
-    summary: 'list raw segments, look into one, recover what a dead recorder left',
+    summary: 'list raw segments, look into one, recover what a dead recorder left, repair damaged ones',
     load: async () => (await import('./commands/segments.ts')).command,
   },
   {

@@ -81,7 +81,7 @@ async function checkArchived(
   signal: AbortSignal,
 ): Promise<void> {
   const hash = createHash('sha256')
-  await pipeline(await bytesOf(store, key, source, signal), hash, { signal })
+  await pipeline(await archivedBytes(store, key, source, signal), hash, { signal })
   const sha256 = hash.digest('hex')
   if (sha256 === source.file_sha256) return
   throw new VaultError(
@@ -99,11 +99,11 @@ export async function unpackArchived(
   path: string,
   signal: AbortSignal,
 ): Promise<void> {
-  await pipeline(await bytesOf(store, key, source, signal), createWriteStream(path), { signal })
+  await pipeline(await archivedBytes(store, key, source, signal), createWriteStream(path), { signal })
 }
 
 /** The bytes of an archived segment; damage in them, or more than there were, becomes one error with its place. */
-async function bytesOf(
+export async function archivedBytes(
   store: ObjectStore,
   key: string,
   { size_bytes }: Pick<ReceiptSource, 'size_bytes'>,

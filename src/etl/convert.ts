@@ -305,7 +305,7 @@ function convertedSource({ source, scanner }: Reading, scan: ScanResult): Conver
     lastRecvNs: scan.lastRecvNs === null ? null : BigInt(scan.lastRecvNs),
     fileSha256: scan.fileSha256,
     sizeBytes: scan.sizeBytes,
-    sealSha256: scan.seal?.sha256 ?? null,
+    sealSha256: scan.seal === null || scan.seal.repaired === true ? null : scan.seal.sha256,
     sealProblem: scan.sealProblem ?? countProblem(scan),
     lines: scan.lines + scan.badLines,
   }

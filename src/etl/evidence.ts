@@ -54,17 +54,22 @@ export async function keepParts(
 ): Promise<void> {
   for (const { part, key, sha256 } of parts)
     if (key !== null && sha256 !== null)
-      await keepPart(deps, claim, keptPartKey(receipt, part), key, sha256, signal)
+      await keepObject(deps, claim, keptPartKey(receipt, part), key, sha256, signal)
 }
 
-async function keepPart(
-  { store, scratchDir }: JobDeps,
+/**
+ * A copy of an object, under the name wanted or the next one that does not hold other bytes. What an earlier try put is found again.
+ *
+ * @returns the name
+ */
+export async function keepObject(
+  { store, scratchDir }: Pick<JobDeps, 'store' | 'scratchDir'>,
   claim: Claim,
   wanted: string,
   key: string,
   sha256: string,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string> {
   await mkdir(scratchDir, { recursive: true })
   const path = join(scratchDir, randomUUID())
   try {
@@ -72,7 +77,7 @@ async function keepPart(
     for (let copy = 1; ; copy++) {
       claim.assertCurrent()
       const name = copy === 1 ? wanted : `${wanted}.${copy}`
-      if ((await publishSame(store, path, name, sha256)) !== 'other') return
+      if ((await publishSame(store, path, name, sha256)) !== 'other') return name
     }
   } finally {
     await rm(path, { force: true })

@@ -74,7 +74,9 @@ function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | Forei
   if (header === null)
     return foreign(
       problem ?? 'has no segment header',
-      'move it elsewhere; "mdv adopt FILE" brings in its lines',
+      parseSegmentLabel(label) === undefined
+        ? 'move it elsewhere; "mdv adopt FILE" brings in its lines'
+        : `mdv segments repair ${label}`,
     )
   if ((header.format as number) > 1)
     return foreign(
@@ -96,7 +98,7 @@ function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | Forei
   if (seal === null)
     return foreign(
       problem ?? 'has no seal',
-      'was its copying cut short? restore it whole, or move it to raw/active and run "mdv segments recover"',
+      `was its copying cut short? restore it whole; or take what is there: mdv segments repair ${label}`,
     )
   return {
     key: object.key,
@@ -113,7 +115,7 @@ export function keptForSeal(key: string, problem: string): ForeignFile {
   return {
     key,
     reason: `is converted, but ${problem}`,
-    remedy: 'compare it with a copy, look at the rejected lines, and move it out of raw/ready',
+    remedy: `look at the rejected lines, compare it with a copy, and put it aside: mdv segments repair ${key}`,
   }
 }
 

@@ -120,17 +120,26 @@ async function readAll(
   return Buffer.concat(chunks)
 }
 
-/** Removes claims that dead workers left on jobs that are committed. @returns how many jobs were cleared */
+/** Removes claims that dead workers left on jobs that are committed, or whose segment another job has. @returns how many jobs were cleared */
 export async function sweepClaims(
   deps: ClaimDeps,
   receipts: readonly Receipt[],
   signal: AbortSignal,
 ): Promise<number> {
   const committed = new Set(receipts.map((receipt) => receipt.job))
+  const segments = new Set(
+    receipts.flatMap(({ sources }) => sources.map(({ recorder, first_n }) => `${recorder}_${first_n}`)),
+  )
+  const isOver = (job: string): boolean => {
+    const segment = parseJobId(job)
+    return (
+      committed.has(job) || (segment !== undefined && segments.has(`${segment.recorder}_${segment.firstN}`))
+    )
+  }
   const jobs = new Map<string, string[]>()
   for (const { key } of await listAll(deps.store, rawProcessing(deps.venue), signal)) {
     const job = parseClaimKey(key)
-    if (job !== undefined && committed.has(job)) jobs.set(job, [...(jobs.get(job) ?? []), key])
+    if (job !== undefined && isOver(job)) jobs.set(job, [...(jobs.get(job) ?? []), key])
   }
   let cleared = 0
   for (const [job, keys] of jobs) {

@@ -30,6 +30,8 @@ export interface Seal {
   readonly connections: readonly SealedConnection[]
   /** Set when another process than the writer sealed it: after a crash. */
   readonly recovered?: true
+  /** Set when damaged bytes were sealed anew: the next segment of its recorder names another digest as the one before it. */
+  readonly repaired?: true
 }
 
 /** What a segment saw of one connection: frames with a sequence number, in order of reception. */

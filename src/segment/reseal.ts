@@ -23,12 +23,14 @@ export interface Resealed {
  * Writes header and lines to a new file, seals it unless the bytes end in their seal, and syncs.
  *
  * @param pieces a segment from its header on, up to the end of a line
+ * @param said what the seal is to say that the lines do not
  */
 export async function writeSealed(
   disk: Disk,
   path: string,
   pieces: AsyncIterable<Buffer>,
   sequenceOf: (frame: Buffer) => number,
+  said: Partial<Pick<Seal, 'last_n' | 'repaired'>> = {},
 ): Promise<Resealed> {
   const hash = createHash('sha256')
   const history = new ConnectionHistory(sequenceOf)
@@ -61,6 +63,7 @@ export async function writeSealed(
       last_recv_ns: result.lastRecvNs,
       connections: summary.connections.toJSON(),
       recovered: true,
+      ...said,
     }
     const wasSealed = result.seal !== null
     if (!wasSealed) await writeAll(file, Buffer.from(`${JSON.stringify({ seal })}\n`))

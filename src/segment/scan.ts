@@ -58,6 +58,8 @@ export interface ScanResult {
   readonly fileSha256: string
   /** Of all bytes before the seal line (of all, where there is none). */
   readonly contentSha256: string
+  /** How many these are. */
+  readonly contentBytes: number
   /** Good lines. */
   readonly lines: number
   readonly badLines: number
@@ -160,6 +162,7 @@ export class SegmentScanner {
       sizeBytes: this.#offset,
       fileSha256: this.#file.digest('hex'),
       contentSha256: content,
+      contentBytes: this.#seal === null ? this.#offset : this.#contentBytes,
       lines: this.#lines,
       badLines: this.#badLines,
       firstN: this.#firstN,

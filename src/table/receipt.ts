@@ -25,7 +25,7 @@ export interface ReceiptSource {
   /** Of the whole file as it lay in ready, seal line included, uncompressed. */
   readonly size_bytes: number
   readonly file_sha256: string
-  /** The seal's own digest of the bytes before it: the next segment's `prev`. null for adopted segments without a seal. */
+  /** The seal's own digest of the bytes before it: the next segment's `prev`. null for adopted segments without a seal, and for repaired ones. */
   readonly seal_sha256: string | null
   /** What the seal says and the bytes do not, where they differ: then the receipt licenses no deletion. */
   readonly seal_problem?: string

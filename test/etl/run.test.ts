@@ -36,7 +36,7 @@ test('files that are no segments are told once, with the way out, and left alone
     Object.keys(strangers).sort(),
   )
   for (const file of told) assert.ok(file.reason !== '' && file.remedy !== '', file.key)
-  assert.match(told.find((file) => file.key.endsWith('00002.ndjson'))!.remedy, /segments recover/)
+  assert.match(told.find((file) => file.key.endsWith('00002.ndjson'))!.remedy, /segments repair/)
   assert.match(told.find((file) => file.key.endsWith('00004.ndjson'))!.remedy, /mdv adopt/)
   assert.match(told.find((file) => file.key.endsWith('00007.ndjson'))!.reason, /newer version/)
   assert.equal((await bench.state()).ready.length, Object.keys(strangers).length)

@@ -1,6 +1,5 @@
 /** `mdv etl`: sealed segments become Parquet, each once; beside a recorder, after one, or again from the archive. */
 
-import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { availableParallelism, constants, setPriority } from 'node:os'
 import { formatBytes } from '../../core/bytes.ts'
@@ -9,14 +8,12 @@ import { isUtcDate } from '../../core/time.ts'
 import type { Convert, ConvertSettings } from '../../etl/conversion.ts'
 import type { JobDeps } from '../../etl/job-commit.ts'
 import { ClaimBoard } from '../../etl/claim-board.ts'
-import type { Worker } from '../../etl/job-claim.ts'
 import type { HourRange } from '../../etl/plan.ts'
 import { runEtlOnce, type EtlOptions } from '../../etl/run.ts'
 import type { EtlEvent, EtlProgress, EtlSummary } from '../../etl/run-report.ts'
 import { SourceFiles } from '../../etl/source-files.ts'
 import { openWorkerScratch } from '../../etl/sweep.ts'
 import { watchEtl } from '../../etl/watch.ts'
-import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
 import { requestsOf } from '../../storage/s3/requests.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import type { Config, EtlConfig } from '../config.ts'
@@ -27,6 +24,7 @@ import { openVault } from '../open-vault.ts'
 import { proveVault } from '../proof.ts'
 import { tellRequests } from '../requests.ts'
 import { growsByChunks, rescueMeanwhile } from '../rescue.ts'
+import { makeWorker } from '../worker.ts'
 
 const venue = 'coinbase'
 
@@ -243,10 +241,6 @@ function optionsOf(
       isPatient: !waitForHeld,
     },
   }
-}
-
-async function makeWorker(): Promise<Worker> {
-  return { writer: randomBytes(8).toString('hex'), identity: await thisProcess(), isDead: isProvablyDead }
 }
 
 /** DuckDB is loaded here and not before: `mdv --help` and a mistyped date need none. */

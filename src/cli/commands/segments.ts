@@ -1,15 +1,18 @@
-/** `mdv segments ls | show | recover`: raw segments, where they are and what is in them. */
+/** `mdv segments ls | show | recover | repair`: raw segments, where they are, what is in them, and what to do with damaged ones. */
 
 import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { formatBytes } from '../../core/bytes.ts'
 import { systemCode, VaultError } from '../../core/errors.ts'
 import { formatRfc3339Ns } from '../../core/time.ts'
+import type { Repair } from '../../etl/repair.ts'
+import { openWorkerScratch } from '../../etl/sweep.ts'
 import { readCatalog } from '../../query/catalog.ts'
 import { toJson } from '../../query/json.ts'
 import { reportSegment, type SegmentReport } from '../../query/segment-report.ts'
 import { readSegmentBytes, segmentFacts, type SegmentEntry } from '../../query/segments.ts'
 import type { RecoveredSegment } from '../../segment/recovery.ts'
+import { realDisk } from '../../storage/disk.ts'
 import { openLocalStore } from '../../storage/local.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { coinbase } from '../../venue/coinbase.ts'
@@ -19,24 +22,37 @@ import { recordingFolder, type Config, type StorageConfig } from '../config.ts'
 import { openVault, refuseMissing } from '../open-vault.ts'
 import { leftToNewer } from '../rescue.ts'
 import { openForReading } from '../open-reading.ts'
+import { software } from '../version.ts'
+import { makeWorker } from '../worker.ts'
 
 const venue = coinbase.name
 
 export const command: Command = {
   name: 'segments',
-  summary: 'list raw segments, look into one, recover what a dead recorder left',
+  summary: 'list raw segments, look into one, recover what a dead recorder left, repair damaged ones',
   example: 'mdv segments show segment_20251203T14_00001',
   sections: ['storage'],
 
   configure(parser) {
     parser
-      .argument('<what>', 'ls, show or recover')
-      .argument('[label]', 'for show: a label, a key or the path of any segment file')
+      .argument('<what>', 'ls, show, recover or repair')
+      .argument(
+        '[label]',
+        'for show: a label, a key or the path of any segment file; for repair: a label or key, else all of raw/ready',
+      )
       .option(
         '--wait',
         'for recover: watch a lease for its whole length where its owner cannot be proved dead',
       )
+      .option('--dry-run', 'for repair: say what would be done')
       .option('--state <state>', 'for ls: active, ready, processing, converted, archived or foreign')
+      .addHelpText(
+        'after',
+        '\nrepair copies a damaged file whole to raw/rejected, seals what is good of it anew under a free label, and then takes the damaged\n' +
+          'file away. Bad lines between good ones stay in it, and are rejected with their reason when it is converted. Of a segment whose rows are\n' +
+          'committed nothing is sealed: it is only put aside. Ends with 6 when a damaged file had to be left.\n' +
+          '\n  mdv segments repair --dry-run',
+      )
   },
 
   async run(context): Promise<ExitCode> {
@@ -45,8 +61,9 @@ export const command: Command = {
     if (what === 'ls') return list(context, await openForReading(context, config.storage))
     if (what === 'show') return show(context, config.storage)
     if (what === 'recover') return recover(context, config)
+    if (what === 'repair') return repair(context, config)
     throw new VaultError('usage', `mdv segments ${what}: no such command`, {
-      remedy: 'one of ls, show, recover',
+      remedy: 'one of ls, show, recover, repair',
     })
   },
 }
@@ -159,6 +176,55 @@ async function recover(context: CommandContext, config: Config): Promise<ExitCod
     context.output.err(`${recovered.filter(({ isNewer }) => !isNewer).length} segments recovered\n`)
   if (config.storage.raw.backend === 's3') await recoverInBucket(context, config)
   return recovered.some(({ isNewer }) => isNewer) ? 7 : 0
+}
+
+async function repair(context: CommandContext, config: Config): Promise<ExitCode> {
+  const { args, clock, options, output, signal } = context
+  const { repairRaw } = await import('../../etl/repair.ts')
+  const store = await openVault(context, config.storage, 'write')
+  const worker = await makeWorker()
+  const scratchDir = await openWorkerScratch(store, worker)
+  const sequenceOf = sequenceNumbers(coinbase)
+  const deps = { store, clock, venue, worker, scratchDir, disk: realDisk, sequenceOf, software }
+  const names = args.slice(1)
+  const isDryRun = options['dryRun'] === true
+  try {
+    const repairs = await repairRaw(deps, { names, isDryRun }, signal)
+    if (repairs.length === 0 && names.length > 0)
+      throw new VaultError('usage', `${names[0]}: no such segment in raw/ready or raw/archive`, {
+        remedy: '"mdv segments ls" lists them',
+      })
+    await output.out(
+      context.json ? toJson(repairs, 2) : repairs.map((one) => repairText(one, isDryRun)).join(''),
+    )
+    return exitCodeOf(repairs)
+  } finally {
+    await rm(scratchDir, { recursive: true, force: true })
+  }
+}
+
+function exitCodeOf(repairs: readonly Repair[]): ExitCode {
+  if (repairs.some(({ kind }) => kind === 'left')) return 6
+  return repairs.some(({ kind }) => kind === 'held') ? 8 : 0
+}
+
+function repairText(one: Repair, isDryRun: boolean): string {
+  const { key, kind, problem, remedy, keptAs, label, goodLines } = one
+  const would = isDryRun ? 'would be ' : ''
+  const kept = keptAs === null ? '' : ` as ${keptAs}`
+  switch (kind) {
+    case 'whole':
+      return ''
+    case 'resealed':
+      return `${key}: ${problem}; ${would}put aside${kept}, ${goodLines} good lines ${would}sealed anew${label === null ? '' : ` as ${label}`} · ${remedy}\n`
+    case 'put_aside':
+      return `${key}: ${problem}; ${would}put aside${kept}${remedy === 'nothing' ? '' : ` · ${remedy}`}\n`
+    case 'left':
+    case 'foreign':
+      return `${key}: ${problem}; left alone · ${remedy}\n`
+    case 'held':
+      return `${key}: ${problem}; not touched · ${remedy}\n`
+  }
 }
 
 /** What recorders of other machines left there. */

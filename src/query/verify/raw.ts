@@ -6,7 +6,7 @@ import type { ObjectStore } from '../../storage/object-store.ts'
 import { error, warning, type Finding } from './finding.ts'
 import type { VerifyProgress } from './progress.ts'
 import type { ScannedSegment, Scans } from './scan-task.ts'
-import { checkSeal } from './seal.ts'
+import { checkSeal } from '../../segment/seal-check.ts'
 import { noFacts, type SequenceFacts } from './sequences.ts'
 import type { SegmentEntry } from '../segments.ts'
 
@@ -29,14 +29,13 @@ export interface CheckedRaw {
 }
 
 const useNewest = 'use the newest mdv on this vault'
-const withoutHeader =
-  'restore it from a backup; it is left alone meanwhile, and none of its lines is converted'
-const cutShort =
-  'was its copying cut short? restore it whole, or move it to raw/active and run "mdv segments recover"; it is not converted meanwhile'
-const otherBytes =
-  'it bears the identity of a converted segment: compare the two, and move it out of raw/ready'
-const otherArchive = 'restore it from a backup: it cannot be converted again'
-const keepBoth = 'keep the file; "mdv etl" converts its good lines and puts the bad ones into raw/rejected'
+
+/** Of a segment that is not converted, what is good can be; of any other, its rows are in Parquet. */
+function repairRemedy(key: string, { source }: SegmentEntry): string {
+  return source === null
+    ? `mdv segments repair ${key} && mdv etl --once`
+    : `mdv segments repair ${key} (its rows are in Parquet)`
+}
 
 export interface RawDeps {
   readonly store: ObjectStore
@@ -73,7 +72,7 @@ export async function checkRawSegment(
     const make = thrown.kind === 'corrupt' ? error : warning
     return {
       ...nothing,
-      findings: [make('segment_damaged', key, thrown.message, thrown.remedy ?? keepBoth)],
+      findings: [make('segment_damaged', key, thrown.message, thrown.remedy ?? repairRemedy(key, entry))],
     }
   }
 }
@@ -93,15 +92,7 @@ function checkScan(
   const expected = entry.source?.file_sha256
   // The very bytes that were converted: their damage is known, and what it spoiled is among the rejects.
   const isKnown = expected === scan.fileSha256
-  // What the rest of it means, this version cannot say.
-  if (scan.headerProblem?.includes('newer version') === true)
-    return { findings: [error('segment_newer', key, scan.headerProblem, useNewest)], facts: null }
-  // Nothing behind it was looked at.
-  if (scan.headerProblem !== null)
-    return { findings: [error('segment_damaged', key, scan.headerProblem, withoutHeader)], facts: null }
   const isOther = expected !== undefined && !isKnown
-  const other = key.startsWith('raw/archive/') ? otherArchive : otherBytes
-  const remedy = isOther ? other : scan.seal === null ? cutShort : keepBoth
   const say = (message: string): void => {
     findings.push(
       isKnown
@@ -109,11 +100,22 @@ function checkScan(
             'segment_damaged',
             key,
             `${message}; it was so when it was converted`,
-            'nothing: what could not be read is in raw/rejected',
+            entry.state === 'archived'
+              ? 'nothing: what could not be read is in raw/rejected'
+              : repairRemedy(key, entry),
           )
-        : error('segment_damaged', key, message, remedy),
+        : error('segment_damaged', key, message, repairRemedy(key, entry)),
     )
   }
+  // What the rest of it means, this version cannot say.
+  if (scan.headerProblem?.includes('newer version') === true)
+    return { findings: [error('segment_newer', key, scan.headerProblem, useNewest)], facts: null }
+  // Nothing behind it was looked at.
+  if (scan.headerProblem !== null)
+    return {
+      findings: [error('segment_damaged', key, scan.headerProblem, repairRemedy(key, entry))],
+      facts: null,
+    }
   if (scan.badLines > 0) say(`${scan.badLines} bad lines (${problems.join('; ')})`)
   if (scan.seal === null) say('it has no seal: its end is missing')
   if (scan.sealProblem !== null) say(scan.sealProblem)
@@ -124,6 +126,8 @@ function checkScan(
       `sha256 ${scan.fileSha256.slice(0, 12)}… ≠ ${expected.slice(0, 12)}… in its receipt: not the bytes that were converted`,
     )
   if (scan.header === null || scan.seal === null) return { findings, facts: null }
+  // It is linked to its neighbours by the bytes that its recorder sealed, and these are not here any more.
+  if (scan.seal.repaired === true) return { findings, facts: null }
   const { recorder, n, prev } = scan.header
   const facts = { key, recorder, firstN: n, lastN: scan.seal.last_n, prev, sealSha256: scan.seal.sha256 }
   return { findings, facts }

@@ -1,7 +1,7 @@
 /** What a seal says of the lines before it, against those lines. Pure. */
 
-import type { Seal, SealedConnection } from '../../segment/format.ts'
-import type { ScanResult } from '../../segment/scan.ts'
+import type { Seal, SealedConnection } from './format.ts'
+import type { ScanResult } from './scan.ts'
 
 /**
  * The seal's line has no checksum of its own, so each of its numbers is counted again.
