@@ -43,11 +43,21 @@ const emptyName = /(^|[/-])(utils?|helpers?|managers?|misc|common-stuff|index)\.
 /** Spelt so that this file is not found by its own rule. */
 const unfinished = /\b(TO(?:DO)|FIX(?:ME)|XX(?:X)|HA(?:CK))\b/
 
+/** What nothing here may do, tests among it; spelt so that this file is not found by its own rules. */
+const unsafe: Readonly<Record<string, RegExp>> = {
+  'a shell reads what a program is started with': /\bshell: (?:true|['"])|(?<!\.)\bexec(?:Sync)?\(\s*[`'"]/,
+  'certificates are not checked':
+    /rejectUnauthor(?:ized)|NODE_TLS_REJECT_UNAUTHOR(?:IZED)|checkServer(?:Identity)/,
+  'text becomes code': /\bnode:v(?:m)\b|\bnew Func(?:tion)\(|\bev(?:al)\(/,
+  'it listens to the network': /listen\([^)]*['"](?:0\.0\.0\.0|::)['"]|\.listen\((?:\d+|port)\)/,
+}
+
 /** @param path from the root with `/`: `src/etl/run.ts` @returns what is against the rules, one line each */
 function violations(path: string, text: string): string[] {
   const found: string[] = []
   if (emptyName.test(path)) found.push(`${path}: a name that says nothing`)
   if (unfinished.test(text)) found.push(`${path}: something left unfinished`)
+  for (const [what, pattern] of Object.entries(unsafe)) if (pattern.test(text)) found.push(`${path}: ${what}`)
   if (!path.startsWith('src/')) return found
   if (!/^(#!.*\n)?\/\*\*/.test(text)) found.push(`${path}: no header comment`)
   if (/^export default\b/m.test(text)) found.push(`${path}: a default export`)
@@ -122,6 +132,12 @@ const planted: readonly (readonly [path: string, text: string, what: RegExp])[] 
   ['src/dataset/x.ts', `${header}import { DuckDBInstance } from '@duckdb/node-api'`, /without I\/O/],
   ['src/segment/x.ts', `${header}import { spawn } from 'node:child_process'`, /without I\/O/],
   ['src/venue/x.ts', `${header}const page = await fetch('https://x')`, /fetch in a room without I\/O/],
+  ['test/x.ts', `${header}spawn('ls', [], { ${'shell'}: true })`, /a shell reads/],
+  ['src/cli/x.ts', `${header}ex${'ec'}(\`ls \${name}\`)`, /a shell reads/],
+  ['src/storage/x.ts', `${header}agent({ rejectUnauthor${'ized'}: false })`, /certificates are not checked/],
+  ['src/query/x.ts', `${header}import vm from 'node:${'vm'}'`, /text becomes code/],
+  ['src/simulator/x.ts', `${header}server.listen(${8080})`, /it listens to the network/],
+  ['test/x.ts', `${header}server.listen(0, '0.0.${'0.0'}')`, /it listens to the network/],
   ['src/attic/x.ts', header, /no such room/],
   ['src/core/x.ts', `import { x } from './y.ts'`, /no header comment/],
   ['src/core/x.ts', `${header}export default 1`, /default export/],

@@ -5,6 +5,7 @@ import { messageOf, VaultError } from '../core/errors.ts'
 import type { Account } from './account.ts'
 import { isFaultKind, type Fault } from './faults.ts'
 import type { Product } from './products.ts'
+import { refusal } from './visitor.ts'
 import { productAnswer, productsAnswer, productsPath } from './rest.ts'
 
 /** What the controls reach. */
@@ -39,6 +40,8 @@ function send(response: ServerResponse, status: number, body: string | Buffer): 
 type Answer = readonly [status: number, body: string | Buffer]
 
 async function route(controls: Controls, request: IncomingMessage): Promise<Answer> {
+  const refused = refusal(request.headers)
+  if (refused !== undefined) return [403, JSON.stringify({ error: refused })]
   const url = new URL(request.url ?? '/', 'http://simulator')
   const path = url.pathname
   if (request.method === 'POST') return change(controls, path, await readBody(request))

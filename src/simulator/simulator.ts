@@ -8,6 +8,7 @@ import type { Clock } from '../core/clock.ts'
 import { messageOf, VaultError } from '../core/errors.ts'
 import { Backend, type BackendOptions } from './backend.ts'
 import { answer } from './control.ts'
+import { refusal } from './visitor.ts'
 
 export interface SimulatorOptions extends BackendOptions {
   /** 0 or absent: any free port. */
@@ -17,10 +18,12 @@ export interface SimulatorOptions extends BackendOptions {
 /** What clients get to read the rest after a close, in milliseconds. */
 const lingerMs = 500
 const clientMessageBytesMax = 1024 * 1024
+/** A client that sends its request byte by byte is hung up. */
+const requestLimits = { headersTimeout: 10_000, requestTimeout: 30_000, maxHeaderSize: 16 * 1024 }
 
 /** @throws VaultError `unavailable` when the port is taken */
 export async function startSimulator(options: SimulatorOptions, deps: { clock: Clock }): Promise<Simulator> {
-  const server = createServer()
+  const server = createServer(requestLimits)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
       reject(
@@ -85,7 +88,7 @@ export class Simulator extends Backend {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const status = this.#isClosing ? 503 : this.refusal
+    const status = refusal(request.headers) !== undefined ? 403 : this.#isClosing ? 503 : this.refusal
     if (status === null)
       return this.#sockets.handleUpgrade(request, socket, head, (ws) => this.#open(ws, socket))
     socket.end(

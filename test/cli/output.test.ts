@@ -26,7 +26,7 @@ for (const isTTY of [true, false])
       },
     })
     const settings = { env: {}, isPlain: true, onReaderGone: () => undefined }
-    const output = makeOutput(stream('out') as never, stream('err') as never, settings)
+    const output = makeOutput(stream('out'), stream('err'), settings)
     await output.out(hostile)
     output.err(hostile)
     assert.equal(seen.out, isTTY ? printable(hostile) : hostile)
