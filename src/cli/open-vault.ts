@@ -2,9 +2,10 @@
 
 import { stat } from 'node:fs/promises'
 import { systemCode, VaultError } from '../core/errors.ts'
+import { emptyStore } from '../storage/empty-store.ts'
 import { LayeredStore } from '../storage/layered.ts'
 import { openStore, type Access, type OpenedStore, type StoreDeps } from '../storage/open.ts'
-import { isSamePlace, type Place } from '../storage/place.ts'
+import { isSamePlace, placeName, type Place } from '../storage/place.ts'
 import type { CommandContext } from './command.ts'
 import type { StorageConfig } from './config.ts'
 
@@ -35,23 +36,39 @@ export async function openVault(
 ): Promise<OpenedStore> {
   const { raw, processed } = storage
   const deps = storeDeps(context, storage, access === 'read' ? 0 : stopGraceMs)
-  if (!make) await Promise.all([raw, processed].map(refuseMissing))
-  const parquet = await openStore(processed, access, deps)
-  if (isSamePlace(raw, processed)) return parquet
+  if (!make) await refuseMissing(raw)
+  if (isSamePlace(raw, processed)) return openStore(processed, access, deps)
+  // Segments come first: the folder of their Parquet is there once some were converted.
+  const isYetToCome = access === 'read' && !(await isThere(processed))
   const segments = await openStore(raw, access, deps)
+  const parquet = isYetToCome
+    ? Object.assign(
+        emptyStore(placeName(processed), (name) => segments.scratch(name)),
+        { notes: [] },
+      )
+    : await openStore(processed, access, deps)
   return Object.assign(new LayeredStore(segments, parquet), { notes: [...segments.notes, ...parquet.notes] })
 }
 
 /** @throws {VaultError} `preflight` when a local place is not there */
 export async function refuseMissing(place: Place): Promise<void> {
-  if (place.backend !== 'local') return
+  if (!(await isThere(place))) throw noVault(place)
+}
+
+/** A bucket answers for itself when it is opened. */
+async function isThere(place: Place): Promise<boolean> {
+  if (place.backend !== 'local') return true
   try {
     await stat(place.baseDir)
+    return true
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error
-    throw new VaultError('preflight', `${place.baseDir}: there is no vault here`, {
-      remedy: 'set storage.base_dir to where data is recorded, or record some: mdv ingest, mdv demo',
-      cause: error,
-    })
+    return false
   }
+}
+
+function noVault(place: Place): VaultError {
+  return new VaultError('preflight', `${placeName(place)}: there is no vault here`, {
+    remedy: 'set storage.base_dir to where data is recorded, or record some: mdv ingest, mdv demo',
+  })
 }

@@ -64,6 +64,22 @@ test('mdv status with the bucket out of reach tells what waits in the spool, the
   assert.equal((JSON.parse(json.out) as { spool: { segments: number } }).spool.segments, 1)
 })
 
+test('a layer of Parquet in a place of its own is empty before the first conversion, and no reason to refuse', async () => {
+  mkdirSync(join(folder, 'raw-only', 'raw', 'ready', 'coinbase'), { recursive: true })
+  const layers = {
+    MDV_STORAGE_BASE_DIR: join(folder, 'raw-only'),
+    MDV_STORAGE_ETL_STORAGE_OUTPUT_BASE_DIR: join(folder, 'parquet-only'),
+  }
+  for (const args of [['status'], ['verify'], ['segments', 'ls'], ['query', 'SELECT * FROM level2']]) {
+    const { code, err } = await mdv(args, layers)
+    assert.equal(code, 0, `${args.join(' ')}: ${err}`)
+    assert.ok(!existsSync(join(folder, 'parquet-only')), `${args.join(' ')} made the folder`)
+  }
+  assert.equal((await mdv(['etl', '--once'], layers)).code, 0)
+  const mistyped = await mdv(['status'], { ...layers, MDV_STORAGE_BASE_DIR: join(folder, 'raw-olny') })
+  assert.deepEqual([mistyped.code, existsSync(join(folder, 'raw-olny'))], [4, false])
+})
+
 test('the help of a command shows its example, its settings and the global flags', async () => {
   const { code, out } = await mdv(['help', 'ingest'])
   assert.equal(code, 0)

@@ -6,6 +6,7 @@ import { VaultError } from '../../core/errors.ts'
 import { placeName, type Place, type S3Place } from '../../storage/place.ts'
 import type { S3Connection } from '../../storage/s3/connection.ts'
 import { explainS3 } from '../../storage/s3/explain.ts'
+import { isAbsent } from '../../storage/s3/failure.ts'
 import { fail, ok, warn, type Check, type Surroundings, type Verdict } from './check.ts'
 import { settingChecks } from './bucket-settings.ts'
 
@@ -107,6 +108,8 @@ const rights: BucketCheck = (connection) => ({
       try {
         await act()
       } catch (error) {
+        // What could not be put is not there to get: that was allowed, and answered.
+        if (isAbsent(error)) return
         const { message } = explainS3(error, connection.context('.mdv/doctor'))
         lacking.push(`${right} (${oneLine(message)})`)
       }

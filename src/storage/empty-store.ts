@@ -1,16 +1,17 @@
-/** A folder that is not there yet, for a dry run: it has nothing, and takes nothing. */
+/** A folder that is not there yet, for those who only look: it has nothing, and takes nothing. */
 
 import { VaultError } from '../core/errors.ts'
-import type { ObjectStore, PutOutcome } from '../storage/object-store.ts'
+import type { ObjectStore, PutOutcome } from './object-store.ts'
 
-export function emptyStore(location: string): ObjectStore {
+/** @param scratch a folder for unfinished files, elsewhere; left out: there is none */
+export function emptyStore(location: string, scratch?: ObjectStore['scratch']): ObjectStore {
   const refuse = (): Promise<never> =>
-    Promise.reject(new VaultError('closed', `${location}: a dry run writes nothing`))
+    Promise.reject(new VaultError('closed', `${location}: opened to look, and not there`))
   return {
     location,
     putIfAbsent: (): Promise<PutOutcome> => refuse(),
     publishFile: (): Promise<PutOutcome> => refuse(),
-    scratch: (): Promise<string> => refuse(),
+    scratch: scratch ?? ((): Promise<string> => refuse()),
     get: () => Promise.resolve(undefined),
     head: () => Promise.resolve(undefined),
     delete: () => Promise.resolve(false),
