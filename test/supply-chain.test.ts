@@ -16,8 +16,11 @@ interface LockedPackage {
 
 type Lock = Readonly<Record<string, LockedPackage>>
 
-/** @returns what is against the rules, one line each */
-/** A lock without `resolved` (.npmrc) takes each from the registry that is configured, and holds it to the digest. */
+/**
+ * A lock without `resolved` (.npmrc) takes each from the registry that is configured, and holds it to the digest.
+ *
+ * @returns what is against the rules, one line each
+ */
 function lockProblems(packages: Lock): string[] {
   const problems: string[] = []
   for (const [path, one] of Object.entries(packages)) {

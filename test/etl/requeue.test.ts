@@ -47,7 +47,7 @@ test('a damaged part is converted again as the next generation, and kept where n
   const [kept, ...more] = await bench.keys(damaged)
   assert.deepEqual(more, [], 'of the part that was gone there is nothing to keep')
   assert.equal(kept, `${damaged}${job}.g1/${key.slice('processed/coinbase/'.length)}.kept`)
-  assert.equal(await readFile(bench.store.pathOf(kept!), 'utf8'), 'damaged')
+  assert.equal(await readFile(bench.store.pathOf(kept), 'utf8'), 'damaged')
   await bench.remove()
 })
 
