@@ -51,10 +51,10 @@ async function drain(world: World): Promise<void> {
   world.store.proxy?.heal()
   world.clock?.set(0)
   world.keepWorker()
-  await recordInOrder(world, () => world.exchange.pause())
-  // A stop waits for the bucket a quarter of a minute, and leaves the rest to the next start.
-  for (let more = 0; world.isWaitingInSpool && more < 10; more++)
-    await recordInOrder(world, async () => undefined)
+  let isInOrder = await recordToTheEnd(world)
+  // A stop waits for the bucket a quarter of a minute, for the disk less, and leaves the rest to the next start.
+  for (let more = 0; (!isInOrder || world.isWaitingInSpool) && more < 10; more++)
+    isInOrder = await recordToTheEnd(world)
   for (const worker of world.workers) if (worker.isAlive) await worker.stop('SIGTERM')
   Object.assign(process.env, world.store.env)
   await removeDeadChunks(world)
@@ -69,13 +69,14 @@ async function removeDeadChunks(world: World): Promise<void> {
   await mdv('segments', 'recover')
 }
 
-async function recordInOrder(world: World, beforeTheEnd: () => Promise<void>): Promise<void> {
+async function recordToTheEnd(world: World): Promise<boolean> {
   const recorder = world.startRecorder()
   await recorder.process.line(/^durable_n=/)
   await sleep(500)
-  await beforeTheEnd()
-  await recorder.stop('SIGINT')
+  await world.exchange.pause()
+  const isInOrder = await recorder.stop('SIGINT')
   world.promised.set(recorder.pid, recorder.durableN)
+  return isInOrder
 }
 
 async function gather(world: World): Promise<Parameters<typeof prove>[0]> {

@@ -97,10 +97,15 @@ export class Program {
     return wasAlive
   }
 
-  async stop(signal: 'SIGINT' | 'SIGTERM'): Promise<void> {
+  /** @returns false: a slow disk did not take the last lines in time, and the next start recovers what is there */
+  async stop(signal: 'SIGINT' | 'SIGTERM'): Promise<boolean> {
     this.#isTold = true
     const code = await this.process.end(signal)
-    if (code !== 0 && code !== 130 && code !== 143) this.#difference(`stopped with ${code}`)
+    const isLate =
+      code === 5 && this.process.errors.some((line) => line.includes('the disk did not take the last'))
+    if (isLate) this.#tally.add('reached', 'stops for which the disk was too slow')
+    else if (code !== 0 && code !== 130 && code !== 143) this.#difference(`stopped with ${code}`)
+    return !isLate
   }
 
   /** What it said of itself, counted. */

@@ -45,7 +45,13 @@ export function unreached(tally: Tally, { means, cycles }: Pick<RunFacts, 'means
     'frames over 64 MiB refused',
     ...(means.canStepClock ? ['clock steps recorded'] : []),
   ]
-  return [...injected, ...reached, ...longRun.filter((name) => tally.count('reached', name) === 0)]
+  const rejected = tally.count('compared', 'lines rejected') === 0 ? ['lines rejected'] : []
+  return [
+    ...injected,
+    ...reached,
+    ...longRun.filter((name) => tally.count('reached', name) === 0),
+    ...rejected,
+  ]
 }
 
 function isLong(kind: (typeof deedKinds)[number], means: Means): boolean {
