@@ -20,6 +20,7 @@ import { readySegmentKey, segmentLabel } from '../src/storage/keys.ts'
 import type { ObjectStore } from '../src/storage/object-store.ts'
 import { openStore } from '../src/storage/open.ts'
 import { thisProcess } from '../src/storage/process-identity.ts'
+import { ReceiptCache } from '../src/table/receipts.ts'
 import { S3Server, testAccount } from '../test/storage/s3-server/server.ts'
 import { writeBenchSegment } from './etl-segment.ts'
 import { machine, printTable } from './report.ts'
@@ -119,7 +120,7 @@ async function compactAll(vault: Vault): Promise<Counted> {
   }
   vault.server.counts.clear()
   const from = performance.now()
-  await runCompaction(deps, { bytesMax: 2e9, graceMs: 0 }, report, new Map(), never)
+  await runCompaction(deps, { bytesMax: 2e9, graceMs: 0 }, report, new ReceiptCache(), never)
   return {
     counts: countsOf(vault),
     seconds: (performance.now() - from) / 1000,

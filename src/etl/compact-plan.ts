@@ -35,7 +35,7 @@ export function planCompaction(
 ): CompactionPlan[] {
   const windows = new Map<string, Receipt[]>()
   for (const receipt of receipts) {
-    const window = windowOf(receipt, nowMs - options.graceMs)
+    const window = windowOf(receipt.job, nowMs - options.graceMs)
     const isDone = !receipt.sources.some((source) => waiting.has(source.key))
     if (window === undefined || !isDone) continue
     const name = `${window}|${receipt.number_type}`
@@ -54,8 +54,8 @@ export function planCompaction(
 }
 
 /** `20251203T00_d` once the day is over, `20251203T14_h` once the hour is; undefined: neither, or of no hour. */
-function windowOf(receipt: Receipt, overMs: number): string | undefined {
-  const hour = hourOfJob(receipt.job)
+export function windowOf(job: string, overMs: number): string | undefined {
+  const hour = hourOfJob(job)
   if (hour === undefined) return undefined
   const [year, month, day] = [hour.slice(0, 4), hour.slice(4, 6), hour.slice(6, 8)]
   const dayMs = Date.parse(`${year}-${month}-${day}T00:00:00Z`)

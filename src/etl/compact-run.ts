@@ -4,7 +4,7 @@ import { rawReady } from '../storage/keys.ts'
 import { listAll } from '../storage/object-store.ts'
 import { readReceipts, type ReceiptCache } from '../table/receipts.ts'
 import { compact, type CompactDeps, type CompactOutcome } from './compact.ts'
-import { planCompaction, type CompactionOptions, type CompactionPlan } from './compact-plan.ts'
+import { planCompaction, windowOf, type CompactionOptions, type CompactionPlan } from './compact-plan.ts'
 import { finishSwaps } from './swap.ts'
 
 export interface CompactReport {
@@ -21,9 +21,11 @@ export async function findMerges(
 ): Promise<CompactionPlan[]> {
   // Listed before receipts are read: what is converted in between is then not yet merged.
   const waiting = await listAll(deps.store, rawReady(deps.venue), signal)
-  const receipts = await readReceipts(deps.store, deps.venue, signal, cache)
+  const nowMs = deps.clock.nowMs()
+  const isWanted = (job: string): boolean => windowOf(job, nowMs - options.graceMs) !== undefined
+  const receipts = await readReceipts(deps.store, deps.venue, signal, { cache, isWanted })
   const keys = new Set(waiting.map(({ key }) => key))
-  return planCompaction(receipts, keys, deps.settings, deps.clock.nowMs(), options)
+  return planCompaction(receipts, keys, deps.settings, nowMs, options)
 }
 
 /** Merges until nothing more is worth it; one that fails is reported and the others go on. */

@@ -4,8 +4,9 @@ import { isRecorderId } from '../core/ids.ts'
 import type { SegmentPeek } from '../segment/peek.ts'
 import { parseSegmentLabel, rawReady, readySegmentKey } from '../storage/keys.ts'
 import type { ObjectInfo } from '../storage/object-store.ts'
-import type { Receipt, ReceiptSource } from '../table/receipt.ts'
+import type { ReceiptSource } from '../table/receipt.ts'
 import type { ReadySegment } from './job.ts'
+import { identityOf } from './known-sources.ts'
 
 /** Hours of segments' labels as text, `20251203T14`; half-open, null: without end. */
 export interface HourRange {
@@ -35,15 +36,17 @@ export interface RoundPlan {
   readonly kept: number
 }
 
-/** @param deleteRaw false: what a receipt names stays and needs nothing more */
+/**
+ * @param converted what receipts say of segments that lie there, by `identityOf`
+ * @param deleteRaw false: what a receipt names stays and needs nothing more
+ */
 export function planRound(
   venue: string,
   files: readonly ReadyFile[],
-  receipts: readonly Receipt[],
+  converted: ReadonlyMap<string, ReceiptSource>,
   hours: HourRange,
   deleteRaw: boolean,
 ): RoundPlan {
-  const converted = convertedSources(receipts)
   const segments: ReadySegment[] = []
   const unfinished: ReadySegment[] = []
   const foreign: ForeignFile[] = []
@@ -52,7 +55,7 @@ export function planRound(
     const judged = judge(venue, file)
     if ('reason' in judged) foreign.push(judged)
     else if (isInRange(judged.label, hours)) {
-      const source = converted.get(identityOf(judged))
+      const source = converted.get(identityOf(judged.header))
       if (source?.size_bytes !== judged.sizeBytes) segments.push(judged)
       else if (source.seal_problem !== undefined) foreign.push(keptForSeal(judged.key, source.seal_problem))
       else if (deleteRaw) unfinished.push(judged)
@@ -117,15 +120,6 @@ export function keptForSeal(key: string, problem: string): ForeignFile {
     reason: `is converted, but ${problem}`,
     remedy: `look at the rejected lines, compare it with a copy, and put it aside: mdv segments repair ${key}`,
   }
-}
-
-function convertedSources(receipts: readonly Receipt[]): Map<string, ReceiptSource> {
-  const sources = receipts.flatMap((receipt) => receipt.sources)
-  return new Map(sources.map((source) => [`${source.recorder}_${source.first_n}`, source]))
-}
-
-function identityOf(segment: ReadySegment): string {
-  return `${segment.header.recorder}_${segment.header.n}`
 }
 
 /** Whether a segment's hour lies in the range; hours compare as text. */

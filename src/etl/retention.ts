@@ -3,8 +3,8 @@
 import type { Clock } from '../core/clock.ts'
 import { parseSegmentLabel } from '../storage/keys.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import type { Receipt } from '../table/receipt.ts'
 import { listArchive, type ArchivedSegment } from './archive.ts'
+import type { KnownSources } from './known-sources.ts'
 
 export interface Retention {
   /** null: for ever. */
@@ -15,19 +15,26 @@ export interface Retention {
 
 const dayMs = 86_400_000
 
-/** @returns keys of what was removed, oldest first */
+/**
+ * @param known labels that a receipt names; those of segments that are not archived any more are forgotten
+ * @returns keys of what was removed, oldest first
+ */
 export async function applyRetention(
   store: ObjectStore,
   clock: Clock,
   venue: string,
   retention: Retention,
-  receipts: readonly Receipt[],
+  known: KnownSources,
   signal: AbortSignal,
 ): Promise<string[]> {
-  if (retention.maxDays === null && retention.maxBytes === null) return []
+  if (retention.maxDays === null && retention.maxBytes === null) {
+    known.keepArchived([])
+    return []
+  }
   const archived = await listArchive(store, venue, signal)
+  known.keepArchived(archived.map(({ label }) => label))
   const removed: string[] = []
-  for (const { object } of expired(archived, labelsOf(receipts), retention, clock.nowMs())) {
+  for (const { object } of expired(archived, known.archived, retention, clock.nowMs())) {
     signal.throwIfAborted()
     if (await store.delete(object.key)) removed.push(object.key)
   }
@@ -59,8 +66,4 @@ function sinceMs(archived: ArchivedSegment): number {
   const parts = /^(\d{4})(\d{2})(\d{2})T(\d{2})$/.exec(hour)
   const recordedMs = parts === null ? 0 : Date.parse(`${parts[1]}-${parts[2]}-${parts[3]}T${parts[4]}:00:00Z`)
   return Math.max(recordedMs, archived.object.modifiedMs)
-}
-
-function labelsOf(receipts: readonly Receipt[]): Set<string> {
-  return new Set(receipts.flatMap((receipt) => receipt.sources.map((source) => source.label)))
 }

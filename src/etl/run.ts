@@ -3,16 +3,17 @@
 import { InvariantBroken } from '../core/assert.ts'
 import { VaultError } from '../core/errors.ts'
 import { peekSegment, type SegmentPeek } from '../segment/peek.ts'
-import { rawReady, receiptKey } from '../storage/keys.ts'
+import { rawReady } from '../storage/keys.ts'
 import { listAll } from '../storage/object-store.ts'
 import type { SegmentIdentity } from '../table/bindings.ts'
 import { jobId } from '../table/part-name.ts'
 import type { Receipt } from '../table/receipt.ts'
-import { readReceipts, type ReceiptCache } from '../table/receipts.ts'
+import { readReceipts, ReceiptCache } from '../table/receipts.ts'
 import { listArchive } from './archive.ts'
 import { namesSegment } from './batch.ts'
 import { planBatches, sizeOf, type Batch, type BatchLimits } from './batch-plan.ts'
 import { convertAgain } from './job-again.ts'
+import { KnownSources } from './known-sources.ts'
 import { claimTtlMs } from './job-claim.ts'
 import type { JobDeps } from './job-commit.ts'
 import { convertReady, type JobOutcome, type ReadySegment } from './job.ts'
@@ -43,7 +44,7 @@ export interface EtlOptions {
 
 /** What rounds remember of one another: only to spare reads and repeated words. */
 export interface EtlMemory {
-  readonly receipts: ReceiptCache
+  readonly sources: KnownSources
   readonly peeks: Map<string, ReadyFile>
   /** Keys already reported as foreign. */
   readonly reported: Set<string>
@@ -55,7 +56,7 @@ export interface EtlMemory {
 
 export function makeMemory(): EtlMemory {
   return {
-    receipts: new Map(),
+    sources: new KnownSources(),
     peeks: new Map(),
     reported: new Set(),
     isResting: () => false,
@@ -76,15 +77,17 @@ export async function runEtlOnce(
   memory: EtlMemory = makeMemory(),
 ): Promise<EtlSummary> {
   const tally = new Tally(deps, report)
+  // Of a round that reads them all: they name every part of the vault, and are too many to keep from one round to the next.
+  const receipts = new ReceiptCache()
   try {
     for (const job of await finishSwaps(deps, signal)) report.onEvent({ kind: 'swap_finished', job })
-    const tasks = await findTasks(deps, options, tally, signal, memory)
+    const tasks = await findTasks(deps, options, tally, signal, memory, receipts)
     const held = await runTasks(deps, tasks, false, tally, memory, signal)
     // Whoever holds them may be dead in a way that only time tells.
     const isWaiting = options.waitForHeld || tally.isIdle
     const stillHeld = isWaiting ? await waitFor(deps, held, tally, memory, signal) : held
     tally.reportHeld(stillHeld, memory.reported)
-    if (options.sweep || !tally.isIdle) await tidy(deps, options, report, memory, signal)
+    if (options.sweep || !tally.isIdle) await tidy(deps, options, report, memory, signal, receipts)
   } catch (error) {
     if (!signal.aborted) throw error
     tally.isStopped = true
@@ -100,26 +103,41 @@ async function findTasks(
   tally: Tally,
   signal: AbortSignal,
   memory: EtlMemory,
+  cache: ReceiptCache,
 ): Promise<Task[]> {
-  if (options.requeue !== null) return requeuedTasks(deps, options.requeue, signal, memory)
-  if (options.fromArchive) {
-    const receipts = await readReceipts(deps.store, deps.venue, signal, memory.receipts)
-    return archivedTasks(deps, options, receipts, signal)
-  }
+  const readAll = (): Promise<Receipt[]> => readReceipts(deps.store, deps.venue, signal, { cache })
+  if (options.requeue !== null) return requeuedTasks(deps, options.requeue, await readAll(), signal, memory)
+  if (options.fromArchive) return archivedTasks(deps, options, await readAll(), signal)
   // Listed before receipts are read: a segment committed in between is then found finished, not new.
   const files = await readReady(deps, memory, signal)
-  const planBy = (receipts: readonly Receipt[]): RoundPlan =>
-    planRound(deps.venue, files, receipts, options.hours, options.deleteRaw)
-  let plan = planBy([...memory.receipts.values()])
-  // Where nothing is due by what is known, nothing is due: receipts need not even be listed.
-  if (options.sweep || tasksOf(deps, options, plan, signal).length > 0)
-    plan = planBy(await readReceipts(deps.store, deps.venue, signal, memory.receipts))
+  const { sources } = memory
+  if (options.sweep) sources.learnReady(await readAll())
+  sources.keepReady(files)
+  const plan = await planKnowing(deps, options, files, memory, signal)
   tally.foreign = plan.foreign.length
   for (const file of plan.foreign) {
     if (!memory.reported.has(file.key)) tally.report.onEvent({ kind: 'foreign', file })
     memory.reported.add(file.key)
   }
   return tasksOf(deps, options, plan, signal)
+}
+
+/**
+ * Whether a segment is converted already turns out under its claim at the latest. Only where raw segments stay is it asked before: those that
+ * another worker converted would else be claimed one by one.
+ */
+async function planKnowing(
+  deps: JobDeps,
+  options: EtlOptions,
+  files: readonly ReadyFile[],
+  { sources }: EtlMemory,
+  signal: AbortSignal,
+): Promise<RoundPlan> {
+  const plan = planRound(deps.venue, files, sources.ready, options.hours, options.deleteRaw)
+  // Where nothing is due by what is known, nothing is due.
+  if (options.deleteRaw || options.sweep || tasksOf(deps, options, plan, signal).length === 0) return plan
+  await sources.lookUp(deps, plan.segments, signal)
+  return planRound(deps.venue, files, sources.ready, options.hours, options.deleteRaw)
 }
 
 function tasksOf(
@@ -202,13 +220,13 @@ async function archivedTasks(
 async function requeuedTasks(
   deps: JobDeps,
   names: readonly string[],
+  receipts: readonly Receipt[],
   signal: AbortSignal,
   memory: EtlMemory,
 ): Promise<Task[]> {
-  const receipts = jobsNamed(await readReceipts(deps.store, deps.venue, signal, memory.receipts), names)
   const archive = await listArchive(deps.store, deps.venue, signal)
   const ready = await readReady(deps, memory, signal)
-  return receipts.map((receipt) => {
+  return jobsNamed(receipts, names).map((receipt) => {
     const { job, sources } = receipt
     const kept = keptRaw(receipt, archive, ready)
     const objects = sources.flatMap(({ label, size_bytes: sizeBytes }) =>
@@ -283,11 +301,11 @@ async function runTask(
   try {
     const outcome = await task.run(wait)
     tally.end(task, outcome, startMs)
-    if (outcome.kind === 'converted') {
-      const { venue, job, generation } = outcome.receipt
-      memory.receipts.set(receiptKey(venue, job, generation), outcome.receipt)
-      reportKept(outcome.receipt, tally, memory)
+    if (outcome.kind !== 'held') {
+      memory.sources.learnReady([outcome.receipt])
+      memory.sources.learnArchived([outcome.receipt])
     }
+    if (outcome.kind === 'converted') reportKept(outcome.receipt, tally, memory)
     return outcome
   } catch (error) {
     if (signal.aborted || error instanceof InvariantBroken) throw error
@@ -312,12 +330,13 @@ async function tidy(
   report: EtlReport,
   memory: EtlMemory,
   signal: AbortSignal,
+  cache: ReceiptCache,
 ): Promise<void> {
   const { store, clock, venue, worker } = deps
-  const { maxDays, maxBytes } = options.retention
-  if (!options.sweep && maxDays === null && maxBytes === null) return
-  const receipts = await readReceipts(store, venue, signal, memory.receipts)
-  for (const key of await applyRetention(store, clock, venue, options.retention, receipts, signal))
+  const receipts = options.sweep ? await readReceipts(store, venue, signal, { cache }) : []
+  memory.sources.learnArchived(receipts)
+  const { retention } = options
+  for (const key of await applyRetention(store, clock, venue, retention, memory.sources, signal))
     report.onEvent({ kind: 'archive_removed', key })
   if (!options.sweep) return
   await sweepScratch(store, clock, worker)

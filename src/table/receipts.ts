@@ -7,40 +7,63 @@ import { listAll, type ObjectStore } from '../storage/object-store.ts'
 import { tableNames, type Receipt, type ReceiptPart, type ReceiptSource } from './receipt.ts'
 import { StrictFields } from './receipt-fields.ts'
 
-/** Receipts read before, by key. They never change, so whoever looks again and again keeps one. */
-export type ReceiptCache = Map<string, Receipt>
+/** What whoever looks again and again keeps of receipts, which never change. What no answer needs any more leaves it. */
+export class ReceiptCache {
+  /** Those that counted when it was last asked, by key. */
+  readonly receipts = new Map<string, Receipt>()
+  /** Of merges that are merged themselves: the jobs that they hold, by key. */
+  readonly spent = new Map<string, readonly string[]>()
+}
+
+export interface ReadReceiptsOptions {
+  readonly cache?: ReceiptCache
+  /** Jobs that matter, merges aside; the receipts of others are neither read nor returned. */
+  readonly isWanted?: (job: string) => boolean
+  /** Told of each receipt that cannot be read, and is then left out; unless given, the first one is thrown. */
+  readonly onDamaged?: (damaged: VaultError) => void
+}
 
 const readsAtOnce = 16
 
 /**
  * The receipts that count: the highest generation of each job that no merge holds, jobs ascending by name. What merges hold is not read.
  *
- * @param cache filled with what is read; superseded receipts leave it
- * @param onDamaged told of each that cannot be read, and is then left out; unless given, the first one is thrown
  * @throws {VaultError} `corrupt` naming object and field, `invalid` for a receipt of a newer version
  */
 export async function readReceipts(
   store: ObjectStore,
   venue: string,
   signal: AbortSignal,
-  cache: ReceiptCache = new Map(),
-  onDamaged: (damaged: VaultError) => void = refuse,
+  { cache = new ReceiptCache(), isWanted = () => true, onDamaged = refuse }: ReadReceiptsOptions = {},
 ): Promise<Receipt[]> {
-  const current = await currentKeys(store, venue, signal)
-  for (const key of cache.keys()) if (!current.has(key)) cache.delete(key)
-  const keys = [...current]
+  const keys = await currentKeys(store, venue, signal)
   const read = async (wanted: readonly string[]): Promise<Receipt[]> => {
-    const missing = wanted.filter((key) => !cache.has(key))
+    const missing = wanted.filter((key) => !cache.receipts.has(key))
     await forEachAtOnce(missing, readsAtOnce, async (key) => {
       signal.throwIfAborted()
       const receipt = await readReceipt(store, key, onDamaged)
-      if (receipt !== null) cache.set(key, receipt)
+      if (receipt !== null) cache.receipts.set(key, receipt)
     })
-    return wanted.flatMap((key) => cache.get(key) ?? [])
+    return wanted.flatMap((key) => cache.receipts.get(key) ?? [])
   }
-  const merges = await read(keys.filter((key) => isMerge(parseReceiptKey(key)!.job)))
-  const merged = new Set(merges.flatMap(({ supersedes = [] }) => supersedes.map(({ job }) => job)))
-  return read(keys.filter((key) => !merged.has(parseReceiptKey(key)!.job)))
+  const merges = await read(keys.filter((key) => isMerge(jobOf(key)) && !cache.spent.has(key)))
+  const merged = new Set([...merges.flatMap(heldBy), ...[...cache.spent.values()].flat()])
+  for (const merge of merges)
+    if (merged.has(merge.job)) cache.spent.set(receiptKey(venue, merge.job, merge.generation), heldBy(merge))
+  const counting = keys.filter(
+    (key) => !merged.has(jobOf(key)) && (isMerge(jobOf(key)) || isWanted(jobOf(key))),
+  )
+  const kept = new Set(counting)
+  for (const key of cache.receipts.keys()) if (!kept.has(key)) cache.receipts.delete(key)
+  return read(counting)
+}
+
+function jobOf(key: string): string {
+  return parseReceiptKey(key)!.job
+}
+
+function heldBy({ supersedes = [] }: Receipt): string[] {
+  return supersedes.map(({ job }) => job)
 }
 
 /** Whether a job's name is a merge's. */
@@ -197,12 +220,12 @@ async function readReceipt(
 }
 
 /** Keys of the receipts that count, ascending by job. Other files among them are not ours to judge. */
-async function currentKeys(store: ObjectStore, venue: string, signal: AbortSignal): Promise<Set<string>> {
+async function currentKeys(store: ObjectStore, venue: string, signal: AbortSignal): Promise<string[]> {
   const highest = new Map<string, number>()
   for (const { key } of await listAll(store, receiptsPrefix(venue), signal)) {
     const name = parseReceiptKey(key)
     if (name !== undefined) highest.set(name.job, Math.max(name.generation, highest.get(name.job) ?? 0))
   }
   const jobs = [...highest].sort(([a], [b]) => (a < b ? -1 : 1))
-  return new Set(jobs.map(([job, generation]) => receiptKey(venue, job, generation)))
+  return jobs.map(([job, generation]) => receiptKey(venue, job, generation))
 }

@@ -7,7 +7,7 @@ import type { CompactDeps, CompactOutcome } from '../../src/etl/compact.ts'
 import { duckdb } from '../../src/storage/duckdb.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
 import { listAll, type LocalObjectStore, type ObjectStore } from '../../src/storage/object-store.ts'
-import { readReceipts } from '../../src/table/receipts.ts'
+import { readReceipts, ReceiptCache } from '../../src/table/receipts.ts'
 import { partLocation } from '../../src/table/staged.ts'
 import { never, settings, SharedTime } from '../etl/job-bench.ts'
 import { SmallVault, type RowSpec } from '../query/small-vault.ts'
@@ -79,7 +79,7 @@ export async function mergeJobs(
       throw error
     },
   }
-  await runCompaction(await compactDeps(store, folder, afterMs), options, report, new Map(), never)
+  await runCompaction(await compactDeps(store, folder, afterMs), options, report, new ReceiptCache(), never)
   return outcomes
 }
 

@@ -14,8 +14,10 @@ import {
   encodeReceipt,
   parseReceipt,
   readReceipts,
+  ReceiptCache,
 } from '../../src/table/receipts.ts'
 import { partLocation, stagedPartKey } from '../../src/table/staged.ts'
+import { FarStore } from '../storage/far-store.ts'
 
 const never = new AbortController().signal
 let store: LocalObjectStore
@@ -103,8 +105,8 @@ test('a receipt with a wrong shape is refused with the field named', () => {
 test('the highest generation of each job is what counts', async () => {
   for (const each of [receipt('job-bbbbbbbb'), receipt('job-bbbbbbbb', 2), receipt('job-cccccccc')])
     assert.deepEqual(await commitReceipt(store, each), { kind: 'committed' })
-  const cache = new Map<string, Receipt>()
-  const read = await readReceipts(store, 'coinbase', never, cache)
+  const cache = new ReceiptCache()
+  const read = await readReceipts(store, 'coinbase', never, { cache })
   assert.deepEqual(
     read.map((each) => [each.job, each.generation]),
     [
@@ -115,10 +117,36 @@ test('the highest generation of each job is what counts', async () => {
   assert.equal((await currentReceipt(store, 'coinbase', 'job-bbbbbbbb'))?.generation, 2)
   assert.equal(await currentReceipt(store, 'coinbase', 'job-zzzzzzzz'), undefined)
   await commitReceipt(store, receipt('job-cccccccc', 2))
-  const again = await readReceipts(store, 'coinbase', never, cache)
+  const again = await readReceipts(store, 'coinbase', never, { cache })
   assert.equal(again[0], read[0], 'a receipt read before is not read again')
   assert.equal(again[1]!.generation, 2)
-  assert.equal(cache.size, 2)
+  assert.equal(cache.receipts.size, 2)
+})
+
+test('what merges hold leaves the cache, and of a merge that is merged only the names it holds stay', async () => {
+  const merges = await openLocalStore(join(folder, 'merges'))
+  const counting = new FarStore(merges)
+  const holding = (job: string, ...held: string[]): Receipt => ({
+    ...receipt(job),
+    supersedes: held.map((one) => ({ job: one, generation: 1 })),
+  })
+  const cache = new ReceiptCache()
+  const look = async (isWanted?: (job: string) => boolean): Promise<string[]> => {
+    counting.requests.get = 0
+    const read = await readReceipts(counting, 'coinbase', never, { cache, ...(isWanted && { isWanted }) })
+    return read.map(({ job }) => job)
+  }
+  for (const job of ['job-aaaaaaaa', 'job-bbbbbbbb', 'job-cccccccc'])
+    await commitReceipt(merges, receipt(job))
+  assert.deepEqual(await look((job) => job !== 'job-cccccccc'), ['job-aaaaaaaa', 'job-bbbbbbbb'])
+  assert.equal(counting.requests.get, 2, 'what is not wanted is not read')
+  await commitReceipt(merges, holding('compact_hour', 'job-aaaaaaaa', 'job-bbbbbbbb'))
+  assert.deepEqual(await look(), ['compact_hour', 'job-cccccccc'])
+  assert.equal(cache.receipts.size, 2)
+  await commitReceipt(merges, holding('compact_day_', 'compact_hour', 'job-cccccccc'))
+  assert.deepEqual(await look(), ['compact_day_'])
+  assert.deepEqual([cache.receipts.size, cache.spent.size], [1, 1])
+  assert.deepEqual([await look(), counting.requests.get], [['compact_day_'], 0], 'nothing is read twice')
 })
 
 test('of two workers that commit one job the second learns what the first committed', async () => {

@@ -9,7 +9,7 @@ import type { CompactDeps, CompactOutcome } from '../../etl/compact.ts'
 import type { CompactionOptions, CompactionPlan } from '../../etl/compact-plan.ts'
 import { openWorkerScratch } from '../../etl/sweep.ts'
 import { isProvablyDead, thisProcess } from '../../storage/process-identity.ts'
-import type { ReceiptCache } from '../../table/receipts.ts'
+import { ReceiptCache } from '../../table/receipts.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
 import type { Config } from '../config.ts'
 import { openVault } from '../open-vault.ts'
@@ -55,7 +55,7 @@ export const command: Command = {
       if (context.options['dryRun'] === true) return await dryRun(context, deps, options)
       return await (context.options['watch'] === true
         ? watch(context, deps, options)
-        : round(context, deps, options, new Map()))
+        : round(context, deps, options, new ReceiptCache()))
     } finally {
       await rm(scratchDir, { recursive: true, force: true })
       tellRequests(store, context)
@@ -78,7 +78,7 @@ async function dryRun(
   options: CompactionOptions,
 ): Promise<ExitCode> {
   const { findMerges } = await import('../../etl/compact-run.ts')
-  for (const plan of await findMerges(deps, options, new Map(), context.signal))
+  for (const plan of await findMerges(deps, options, new ReceiptCache(), context.signal))
     await context.output.out(context.json ? `${JSON.stringify(planJson(plan))}\n` : `${planText(plan)}\n`)
   return 0
 }
@@ -88,7 +88,7 @@ async function watch(
   deps: CompactDeps,
   options: CompactionOptions,
 ): Promise<ExitCode> {
-  const cache: ReceiptCache = new Map()
+  const cache = new ReceiptCache()
   while (!context.signal.aborted) {
     try {
       await round(context, deps, options, cache)

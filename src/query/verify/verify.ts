@@ -63,7 +63,9 @@ export async function verifyVault(
   const adopted = await readAdoptedFiles(store, venue, signal)
   const raw = await listRaw(store, venue, signal)
   const damaged: VaultError[] = []
-  const everyReceipt = await readReceipts(store, venue, signal, new Map(), (each) => damaged.push(each))
+  const everyReceipt = await readReceipts(store, venue, signal, {
+    onDamaged: (each) => damaged.push(each),
+  })
   const everySegment = joinSegments(raw, everyReceipt)
   const tally = new Tally(options.onFinding)
 
