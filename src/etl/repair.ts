@@ -23,6 +23,7 @@ import { jobOf } from './batch.ts'
 import { keepObject } from './evidence.ts'
 import { Claim, type ClaimDeps } from './job-claim.ts'
 import { sha256OfObject } from './publish.ts'
+import { damagedEnding } from './requeue.ts'
 import { isNewer, surveyRaw, underHeader, type RawSurvey, type SurveyDeps } from './raw-survey.ts'
 
 export interface RepairDeps extends ClaimDeps, SurveyDeps {
@@ -190,7 +191,7 @@ async function putAside(
   signal: AbortSignal,
 ): Promise<string> {
   const name = key.slice(key.lastIndexOf('/') + 1)
-  const wanted = `${rawRejected(deps.venue)}${name}.${sha256.slice(0, 12)}.damaged`
+  const wanted = `${rawRejected(deps.venue)}${name}${damagedEnding(sha256)}`
   return keepObject(deps, claim, wanted, key, sha256, signal)
 }
 

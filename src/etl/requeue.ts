@@ -1,6 +1,7 @@
 /** Which jobs are to be converted again, and from which raw bytes. Pure. */
 
 import { VaultError } from '../core/errors.ts'
+import type { ObjectInfo } from '../storage/object-store.ts'
 import type { Receipt, ReceiptSource } from '../table/receipt.ts'
 import { isMerge } from '../table/receipts.ts'
 import type { ArchivedSegment } from './archive.ts'
@@ -30,17 +31,22 @@ export function jobsNamed(receipts: readonly Receipt[], names: readonly string[]
   return [...new Set(chosen)]
 }
 
-/** The archive's copy where there is one; else a segment in raw/ready that is the same, whatever it is called. */
+/**
+ * The archive's copy where there is one; else a segment in raw/ready that is the same, whatever it is called; else one that a repair put aside,
+ * because it was damaged before it was converted.
+ */
 export function keptRaw(
   receipt: Receipt,
   archive: readonly ArchivedSegment[],
   ready: readonly ReadyFile[],
+  rejected: readonly ObjectInfo[],
 ): KeptRaw {
   const kept = new Map<string, string>()
   for (const source of receipt.sources) {
     const key =
       archive.find(({ label }) => label === source.label)?.object.key ??
-      ready.find((file) => isSource(file, source))?.object.key
+      ready.find((file) => isSource(file, source))?.object.key ??
+      rejected.find((object) => isPutAside(object, source))?.key
     if (key !== undefined) kept.set(source.label, key)
   }
   return kept
@@ -53,6 +59,15 @@ function isSource({ object, peek }: ReadyFile, source: ReceiptSource): boolean {
     header.n === source.first_n &&
     object.sizeBytes === source.size_bytes
   )
+}
+
+function isPutAside({ key, sizeBytes }: ObjectInfo, source: ReceiptSource): boolean {
+  return sizeBytes === source.size_bytes && key.endsWith(damagedEnding(source.file_sha256))
+}
+
+/** How the name of a damaged segment ends that is kept under raw/rejected. @param sha256 of all of it */
+export function damagedEnding(sha256: string): string {
+  return `.${sha256.slice(0, 12)}.damaged`
 }
 
 /** Why a job stays as it is, what that means, and the ways back. */

@@ -3,7 +3,7 @@
 import { InvariantBroken } from '../core/assert.ts'
 import { VaultError } from '../core/errors.ts'
 import { peekSegment, type SegmentPeek } from '../segment/peek.ts'
-import { rawReady } from '../storage/keys.ts'
+import { rawReady, rawRejected } from '../storage/keys.ts'
 import { listAll } from '../storage/object-store.ts'
 import type { SegmentIdentity } from '../table/bindings.ts'
 import { jobId } from '../table/part-name.ts'
@@ -226,9 +226,10 @@ async function requeuedTasks(
 ): Promise<Task[]> {
   const archive = await listArchive(deps.store, deps.venue, signal)
   const ready = await readReady(deps, memory, signal)
+  const rejected = await listAll(deps.store, rawRejected(deps.venue), signal)
   return jobsNamed(receipts, names).map((receipt) => {
     const { job, sources } = receipt
-    const kept = keptRaw(receipt, archive, ready)
+    const kept = keptRaw(receipt, archive, ready, rejected)
     const objects = sources.flatMap(({ label, size_bytes: sizeBytes }) =>
       kept.has(label) ? [{ key: kept.get(label)!, sizeBytes }] : [],
     )

@@ -86,6 +86,23 @@ test('raw bytes in raw/ready will do, whatever they are called', async () => {
   await bench.remove()
 })
 
+test('raw bytes that a repair put aside, damaged as they were when they were converted, will do too', async () => {
+  const { bench, receipt } = await converted(etlOptions)
+  await rm(bench.store.pathOf(receipt.parts[0]!.key))
+  const text = segmentBytes(1, ['BTC-USD', 'ETH-USD', 'reject'])
+  const digest = receipt.sources[0]!.file_sha256.slice(0, 12)
+  await bench.write(`raw/rejected/coinbase/${label}.ndjson.${digest}.damaged`, text)
+  assert.equal((await requeue(bench, job)).summary.segments, 1)
+  assert.deepEqual(
+    [await bench.committed(), await bench.globbed()],
+    [
+      [1, 2, 10],
+      [1, 2, 10],
+    ],
+  )
+  await bench.remove()
+})
+
 test('where the raw bytes are gone it is said what is lost and how it comes back, and nothing is touched', async () => {
   const { bench, receipt } = await converted(etlOptions)
   await writeFile(bench.store.pathOf(receipt.parts[0]!.key), 'damaged')
