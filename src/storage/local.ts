@@ -93,6 +93,14 @@ async function succeeds(attempt: () => Promise<void>, refusals: readonly string[
   }
 }
 
+/** A vault gains folders each day, for every product and table: more are not kept in mind, but looked at again. */
+const rememberedMax = 20_000
+
+function remember(folders: Set<string>, path: string): void {
+  if (folders.size >= rememberedMax) folders.clear()
+  folders.add(path)
+}
+
 class LocalStore implements OpenedLocalStore {
   readonly location: string
   readonly notes: readonly string[]
@@ -350,7 +358,7 @@ class LocalStore implements OpenedLocalStore {
     const first = await this.#disk.makeFolder(path)
     if (first === undefined && this.#named.has(path)) return
     if (this.#abilities.folderSync) await syncNames(this.#disk, path, this.location)
-    this.#named.add(path)
+    remember(this.#named, path)
   }
 
   /** A link planted inside would carry objects out of the vault. The base folder itself may be one. */
@@ -360,7 +368,7 @@ class LocalStore implements OpenedLocalStore {
       if (this.#plain.has(folder)) return
       if ((await refuseLink(folder))?.isDirectory() === true) looked.push(folder)
     }
-    for (const folder of looked) this.#plain.add(folder)
+    for (const folder of looked) remember(this.#plain, folder)
   }
 
   async #syncFolder(path: string): Promise<void> {
