@@ -8,11 +8,11 @@ import { placeName, revealCredentials } from '../storage/place.ts'
 import type { CommandContext } from './command.ts'
 import type { Config } from './config.ts'
 import { requestWords } from './requests.ts'
+import { Seldom } from './seldom.ts'
 import { ShipperThread } from './shipper-thread.ts'
 
 /** A stop waits no longer for a bucket; the spool keeps the rest. */
 const drainWithinMs = 15_000
-const sayEveryMs = 60_000
 /** Of ingestion.spool_max_gb. */
 const nearlyFull = 0.8
 
@@ -20,7 +20,7 @@ export class Shipping {
   readonly #thread: ShipperThread
   readonly #config: Config
   readonly #context: CommandContext
-  readonly #saidMs = new Map<string, number>()
+  readonly #seldom: Seldom
   #state: ShipState = nothingShipped
   #whenFenced: (label: string) => void = () => undefined
 
@@ -31,11 +31,13 @@ export class Shipping {
   ) {
     this.#config = config
     this.#context = context
+    // Once a minute is enough.
+    this.#seldom = new Seldom(context.clock, (text) => context.output.err(`${text}\n`), 1)
     this.#thread = thread({
       onState: (state) => this.#take(state),
       onFenced: (label) => this.#whenFenced(label),
       // Of an outage no two tries fail with the same words.
-      onTrouble: (error) => this.#say('trouble', `${troubleText(error)}\n`),
+      onTrouble: (error) => this.#seldom.say('trouble', troubleText(error)),
     })
   }
 
@@ -82,18 +84,10 @@ export class Shipping {
       void this.#context.output.out(`replicated_n=${state.replicatedN}\n`)
     const { spool_dir: dir, spool_max_gb: maxGb } = this.#config.ingestion
     if (state.bytesWaiting < nearlyFull * maxGb * 1e9) return
-    this.#say(
+    this.#seldom.say(
       'full',
-      `${dir} holds ${formatBytes(state.bytesWaiting)} that the bucket does not have; at ${maxGb} GB (ingestion.spool_max_gb) new frames are dropped\n`,
+      `${dir} holds ${formatBytes(state.bytesWaiting)} that the bucket does not have; at ${maxGb} GB (ingestion.spool_max_gb) new frames are dropped`,
     )
-  }
-
-  /** Once a minute is enough for each subject. */
-  #say(subject: string, text: string): void {
-    const nowMs = this.#context.clock.monotonicMs()
-    if (nowMs - (this.#saidMs.get(subject) ?? Number.NEGATIVE_INFINITY) < sayEveryMs) return
-    this.#saidMs.set(subject, nowMs)
-    this.#context.output.err(text)
   }
 }
 

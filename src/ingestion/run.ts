@@ -22,8 +22,8 @@ export interface IngestionDeps {
   readonly makeToken: (() => Promise<string>) | null
   /** Called every few seconds, and once at the end. */
   readonly report: (progress: IngestionProgress) => void
-  /** Called for what a person should know at once. */
-  readonly say: (text: string) => void
+  /** Called for what a person should know at once. `subject` is one of a few, and the same for what happens again and again. */
+  readonly say: (subject: string, text: string) => void
   /** Who and where, for the log. */
   readonly host: string
   readonly pid: number
@@ -99,7 +99,7 @@ async function wantedProducts(
       options.restUrl,
       fetchText,
       clock,
-      (error) => say(`${error.message}; trying again${wayOut(error)}`),
+      (error) => say('products', `${error.message}; trying again${wayOut(error)}`),
       signal,
     )
   }
@@ -107,9 +107,8 @@ async function wantedProducts(
     refuseUnknown(venue, options.products, await listProducts(venue, options.restUrl, fetchText, signal))
   } catch (error) {
     if ((error as VaultError).kind !== 'unavailable') throw error
-    say(
-      `could not check coinbase.product_ids: ${(error as VaultError).message}; going on${wayOut(error as VaultError)}`,
-    )
+    const words = `could not check coinbase.product_ids: ${(error as VaultError).message}; going on`
+    say('products', words + wayOut(error as VaultError))
   }
   return options.products
 }
@@ -268,10 +267,10 @@ class Recorder {
       if (missing.length > 0) this.#refreshDueMs = clock.monotonicMs() + refreshMissingMs
       if (added.length === 0 && removed.length === 0) return
       this.#write({ products_changed: { added, removed } })
-      say(productsWords(added, removed))
+      say('listings', productsWords(added, removed))
       this.#place([...this.#products.filter((one) => !removed.includes(one)), ...added])
     } catch (error) {
-      if (!signal.aborted) say(`could not refresh the product list: ${(error as Error).message}`)
+      if (!signal.aborted) say('products', `could not refresh the product list: ${(error as Error).message}`)
     }
   }
 
@@ -312,26 +311,36 @@ class Recorder {
 
   #noted(event: LogEvent): void {
     if ('gap' in event && event.gap.cause !== 'stopped') this.#gaps++
-    const words = spoken(event, this.#deps.makeToken !== null)
-    if (words !== null) this.#deps.say(words)
+    const said = spoken(event, this.#deps.makeToken !== null)
+    if (said !== null) this.#deps.say(said.subject, said.words)
   }
 }
 
+interface Said {
+  /** Words of one subject are said seldom when they come again and again. */
+  readonly subject: string
+  readonly words: string
+}
+
 /** What a person should know at once of what the log is told; null for the rest. */
-function spoken(event: LogEvent, hasKey: boolean): string | null {
+function spoken(event: LogEvent, hasKey: boolean): Said | null {
   if ('gap' in event) {
     const { cause, after_seq, before_seq } = event.gap
     // Of a connection that was not had, the line of its end says why.
     if (cause === 'stopped' || cause === 'connect_failed') return null
-    return `gap: ${cause} after ${after_seq ?? 'the start'}${before_seq === null ? '' : ` before ${before_seq}`}`
+    const until = before_seq === null ? '' : ` before ${before_seq}`
+    return { subject: `gap ${cause}`, words: `gap: ${cause} after ${after_seq ?? 'the start'}${until}` }
   }
-  if ('connection_closed' in event && event.connection_closed.cause === 'connect_failed')
-    return `no connection: ${event.connection_closed.reason}; trying again · look at the network and coinbase.ws_url; mdv doctor tries both`
+  if ('connection_closed' in event && event.connection_closed.cause === 'connect_failed') {
+    const way = 'look at the network and coinbase.ws_url; mdv doctor tries both'
+    const words = `no connection: ${event.connection_closed.reason}; trying again · ${way}`
+    return { subject: 'no connection', words }
+  }
   if (!('watchdog' in event)) return null
   const { what, detail } = event.watchdog
   const isKeyRefused = hasKey && what === 'refused' && detail.includes('authentication')
   const way = ' · correct coinbase.api_key and api_secret_file, or leave both out: public data needs none'
-  return `watchdog: ${what}: ${detail}${isKeyRefused ? way : ''}`
+  return { subject: `watchdog ${what}`, words: `watchdog: ${what}: ${detail}${isKeyRefused ? way : ''}` }
 }
 
 /** `products: listed NEW-USD; traded no more ETH-USD`, the first few by name. */

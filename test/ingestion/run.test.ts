@@ -69,7 +69,7 @@ async function record(t: TestContext, simulator: Simulator, settings: Settings =
       dial: dialWebSocket,
       makeToken: settings.makeToken ?? null,
       report: () => undefined,
-      say: (text) => said.push(text),
+      say: (_subject, text) => said.push(text),
       host: 'test',
       pid: 1,
     },

@@ -3,7 +3,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { formatBytes } from '../../core/bytes.ts'
-import type { Clock } from '../../core/clock.ts'
 import { messageOf, VaultError } from '../../core/errors.ts'
 import { makeRecorderId } from '../../core/ids.ts'
 import { fetchText } from '../../ingestion/products.ts'
@@ -24,6 +23,7 @@ import type { Command, CommandContext, ExitCode } from '../command.ts'
 import { recordingFolder, type CoinbaseConfig, type Config } from '../config.ts'
 import { software } from '../version.ts'
 import { leftToNewer } from '../rescue.ts'
+import { Seldom } from '../seldom.ts'
 import { startShipping, type Shipping } from '../shipping.ts'
 import { readKeyFile } from '../secret-file.ts'
 import { writeInThread } from '../writer-thread.ts'
@@ -125,6 +125,7 @@ async function renewUntil(
   signal: AbortSignal,
   lost: AbortController,
 ): Promise<void> {
+  const seldom = sayer(context)
   while (!signal.aborted) {
     try {
       await context.clock.sleep(renewMs, signal)
@@ -138,7 +139,7 @@ async function renewUntil(
     } catch (error) {
       if (signal.aborted) return
       // A full or failing disk: the log says so itself and goes on; only the end of the lease stops the recording.
-      context.output.err(`could not renew the recorder's lease: ${messageOf(error)}\n`)
+      seldom.say('lease', `could not renew the recorder's lease: ${messageOf(error)}`)
     }
   }
 }
@@ -163,14 +164,16 @@ async function record(
   shipping: Shipping | null,
   signal: AbortSignal,
 ): Promise<IngestionProgress> {
-  const { clock, random, output } = context
+  const { clock, random } = context
   const { coinbase: feed, ingestion } = config
   const queueBytesMax = ingestion.queue_max_mb * megabyte
-  const say = (text: string): void => output.err(`${output.isTerminal ? eraseLine : ''}${text}\n`)
+  const seldom = sayer(context)
+  const say = (subject: string, text: string): void => seldom.say(subject, text)
   const deps = {
     clock,
     openWriter: writeInThread(store.location, shipping === null ? null : ingestion.spool_max_gb * 1e9),
-    onTrouble: troubleTeller(clock, say),
+    onTrouble: ({ message, remedy }: VaultError) =>
+      say('trouble', `${message}${remedy === undefined ? '' : `\n  → ${remedy}`}`),
   }
   const tellDurable = context.options['watermark'] === true ? watermark(context) : undefined
   const onDurable = (durableN: number): void => {
@@ -193,7 +196,10 @@ async function record(
     },
   )
   shipping?.whenFenced((label) => {
-    say(`${label} was taken over while the bucket was out of reach: it ends here, and the next begins`)
+    say(
+      'taken over',
+      `${label} was taken over while the bucket was out of reach: it ends here, and the next begins`,
+    )
     if (log.stats.activeLabel === label) log.rotate()
   })
   try {
@@ -226,15 +232,9 @@ async function record(
   }
 }
 
-/** A disk that stays full is tried every second: the same words once a minute are enough. */
-function troubleTeller(clock: Clock, say: (text: string) => void): (error: VaultError) => void {
-  const saidMs = new Map<string, number>()
-  return ({ message, remedy }) => {
-    const nowMs = clock.monotonicMs()
-    if (nowMs - (saidMs.get(message) ?? Number.NEGATIVE_INFINITY) < 60_000) return
-    saidMs.set(message, nowMs)
-    say(`${message}\n  → ${remedy ?? ''}`)
-  }
+/** Above the line of progress, where that is redrawn. */
+function sayer({ clock, output }: CommandContext): Seldom {
+  return new Seldom(clock, (text) => output.err(`${output.isTerminal ? eraseLine : ''}${text}\n`))
 }
 
 /** One write a group, whatever the reader's pace: numbers only grow, so that one that waits may be skipped. */
