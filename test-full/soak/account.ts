@@ -175,7 +175,13 @@ async function openEndedGaps(baseDir: string): Promise<Set<string>> {
   return new Set(rows.map(({ conn, after_seq: after }) => `${conn} ${after}`))
 }
 
-export async function ask(baseDir: string, sql: string): Promise<Record<string, string>[]> {
+/** How often a connection was given up because nothing came on it. */
+export async function silences(baseDir: string): Promise<number> {
+  const [row] = await ask(baseDir, "SELECT count(*) AS count FROM gaps WHERE cause = 'silence'")
+  return Number(row!['count'])
+}
+
+async function ask(baseDir: string, sql: string): Promise<Record<string, string>[]> {
   const { lines } = await mdv('query', '--base-dir', baseDir, '--output', 'ndjson', sql)
   return lines.map((line) => JSON.parse(line) as Record<string, string>)
 }
