@@ -109,6 +109,9 @@ test('the table of rooms holds every room, and ARCHITECTURE.md tells of it', () 
 })
 
 const header = '/** What it is. */\n'
+/** Two halves that this file's own rules do not know. */
+const cut = (one: string, other: string): string => one + other
+
 const planted: readonly (readonly [path: string, text: string, what: RegExp])[] = [
   ['src/core/time.ts', `${header}import { x } from '../storage/local.ts'`, /core\/ may not import storage\//],
   ['src/etl/run.ts', `${header}import { x } from '../query/run.ts'`, /etl\/ may not import query\//],
@@ -132,12 +135,16 @@ const planted: readonly (readonly [path: string, text: string, what: RegExp])[] 
   ['src/dataset/x.ts', `${header}import { DuckDBInstance } from '@duckdb/node-api'`, /without I\/O/],
   ['src/segment/x.ts', `${header}import { spawn } from 'node:child_process'`, /without I\/O/],
   ['src/venue/x.ts', `${header}const page = await fetch('https://x')`, /fetch in a room without I\/O/],
-  ['test/x.ts', `${header}spawn('ls', [], { ${'shell'}: true })`, /a shell reads/],
-  ['src/cli/x.ts', `${header}ex${'ec'}(\`ls \${name}\`)`, /a shell reads/],
-  ['src/storage/x.ts', `${header}agent({ rejectUnauthor${'ized'}: false })`, /certificates are not checked/],
-  ['src/query/x.ts', `${header}import vm from 'node:${'vm'}'`, /text becomes code/],
-  ['src/simulator/x.ts', `${header}server.listen(${8080})`, /it listens to the network/],
-  ['test/x.ts', `${header}server.listen(0, '0.0.${'0.0'}')`, /it listens to the network/],
+  ['test/x.ts', header + cut("spawn('ls', [], { sh", 'ell: true })'), /a shell reads/],
+  ['src/cli/x.ts', header + cut('ex', 'ec(`ls ${name}`)'), /a shell reads/],
+  [
+    'src/storage/x.ts',
+    header + cut('agent({ rejectUnauthor', 'ized: false })'),
+    /certificates are not checked/,
+  ],
+  ['src/query/x.ts', header + cut("import vm from 'node:", "vm'"), /text becomes code/],
+  ['src/simulator/x.ts', header + cut('server.listen(', '8080)'), /it listens to the network/],
+  ['test/x.ts', header + cut("server.listen(0, '0.0.", "0.0')"), /it listens to the network/],
   ['src/attic/x.ts', header, /no such room/],
   ['src/core/x.ts', `import { x } from './y.ts'`, /no header comment/],
   ['src/core/x.ts', `${header}export default 1`, /default export/],

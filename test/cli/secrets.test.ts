@@ -1,9 +1,11 @@
 /** Secrets: no command says one, and files that hold them are theirs alone. Every command, and every way to a secret: test-full/secrets.test.ts. */
 
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { parseConfig } from '../../src/cli/config-file.ts'
 import { Secret } from '../../src/core/secret.ts'
@@ -58,6 +60,21 @@ const slips = [
   '\t%',
   '% # %\n\t%',
 ]
+
+test('the text of a secret is taken out where it is used, and nowhere else', () => {
+  const root = fileURLToPath(new URL('../../../src/', import.meta.url))
+  const places = readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .map((name) => name.replaceAll('\\', '/'))
+    .filter((name) => name.endsWith('.ts') && name !== 'core/secret.ts' && name !== 'storage/place.ts')
+    .filter((name) => /\breveal(Credentials)?\(/.test(readFileSync(join(root, name), 'utf8')))
+  assert.deepEqual(places.sort(), [
+    'cli/demo/place.ts',
+    'cli/shipping.ts',
+    'ingestion/token.ts',
+    'query/remote.ts',
+    'storage/s3/connection.ts',
+  ])
+})
 
 test('a secret written wrongly into the file is not quoted in the words about it', () => {
   for (const key of ['aws_secret_access_key', 'aws_session_token'])
