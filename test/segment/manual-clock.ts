@@ -43,9 +43,9 @@ export class ManualClock implements Clock {
     return { cancel: () => void this.#waiting.delete(waiting) }
   }
 
-  sleep(delayMs: number, signal: AbortSignal): Promise<void> {
+  async sleep(delayMs: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    return new Promise((resolve) => void this.after(delayMs, resolve))
+    await new Promise<void>((resolve) => void this.after(delayMs, resolve))
   }
 
   /** Lets time pass; what becomes due is called, in order. */
