@@ -45,7 +45,7 @@ const daySeconds = 86_400
 const monthDays = 30
 
 /** Requests of one job, and of each of its segments, beside parts and the ranges of raw bytes; counted by bench/requests.ts. */
-const jobRequests = { PUT: 2, LIST: 2, GET: 4 } as const
+const jobRequests = { PUT: 2, LIST: 1, GET: 4 } as const
 const segmentRequests = { PUT: 2, GET: 4 } as const
 /** Listings of a round that finds nothing to do. */
 const roundLists = 2
