@@ -79,7 +79,7 @@ function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | Forei
       problem ?? 'has no segment header',
       parseSegmentLabel(label) === undefined
         ? 'move it elsewhere; "mdv adopt FILE" brings in its lines'
-        : `mdv segments repair ${label}`,
+        : `mdv segments repair ${label}; where another tool wrote it, move it elsewhere: "mdv adopt FILE" brings in its lines`,
     )
   if ((header.format as number) > 1)
     return foreign(
