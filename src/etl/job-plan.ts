@@ -10,7 +10,13 @@ import {
   type Binding,
   type SegmentIdentity,
 } from '../table/bindings.ts'
-import { parsePartKey, partDigits, partDigitsMore, partDigitsUsual } from '../table/part-name.ts'
+import {
+  isAgainAfter,
+  parsePartKey,
+  partDigits,
+  partDigitsMore,
+  partDigitsUsual,
+} from '../table/part-name.ts'
 import { tableNames } from '../table/receipt.ts'
 import { receiptGenerations } from '../table/receipts.ts'
 import { stagingFolder } from '../table/staged.ts'
@@ -48,6 +54,8 @@ export async function settlePlan(
 ): Promise<Binding> {
   const made = await readBindings(deps.store, deps.venue, target.segment)
   const last = made.at(-1)
+  // A copy under another label, taken up by name before its twin was bound: two jobs would make the same rows twice.
+  if (last !== undefined && !mayFollow(last, target)) throw boundElsewhere(last, target)
   const isUsable =
     last !== undefined && fits(last, deps.settings, target) && last.generation > spentGeneration
   const plan = isUsable ? last : await bindNext(deps, claim, target, last, spentGeneration)
@@ -56,6 +64,14 @@ export async function settlePlan(
   const before = made.filter((each) => each.generation < plan.generation && each.job === target.job)
   await removeUncommitted(deps, claim, target, before, signal)
   return plan
+}
+
+/**
+ * Pure: whether a first receipt of this job may come after that plan: of its own, or of a batch that was committed without the segment, which
+ * is what the job's name says then.
+ */
+function mayFollow(last: Binding, { job, receiptGeneration }: PlanTarget): boolean {
+  return receiptGeneration > 1 || last.job === job || isAgainAfter(last.generation, job)
 }
 
 /** Pure: whether a plan leads to the wanted receipt with the bytes that these settings make. */

@@ -27,6 +27,11 @@ export function jobIdAgain(
   return `${jobId(label, recorder, firstN)}_b${bindingGeneration}`
 }
 
+/** Whether a job is that of a segment which the binding of this generation gave to a batch in vain. */
+export function isAgainAfter(bindingGeneration: number, job: string): boolean {
+  return job.endsWith(`_b${bindingGeneration + 1}`)
+}
+
 /** Label, recorder and first n of the segment that a job is called after; undefined when the name is not one. */
 export function parseJobId(
   job: string,

@@ -68,6 +68,26 @@ async function heldUp(bench: Bench, ready: ReadySegment, at: number, software = 
   }
 }
 
+test('two copies of a segment under two names, taken up by two workers at once, become rows once', async () => {
+  const changes = await changesOfOneJob()
+  for (let at = 1; at <= changes; at++) {
+    const { bench, ready } = await prepare()
+    const twin = 'segment_20251203T14_00002'
+    const twinKey = readySegmentKey('coinbase', twin)
+    await bench.write(twinKey, segmentBytes(1, products))
+    // Both know their job by the name of their copy, since neither is bound.
+    const second = await heldUp(bench, { ...ready, label: twin, key: twinKey }, 1)
+    const first = await heldUp(bench, ready, at)
+    await second.resume()
+    await first.resume()
+    await settle(bench)
+    await bench.assertWhole(lines)
+    const { receipts, ready: left } = await bench.state()
+    assert.deepEqual([receipts.length, left], [1, []], `held up before change ${at}`)
+    await bench.remove()
+  }
+})
+
 for (const software of ['mdv test', 'mdv other'])
   test(`a worker that slept before any step wakes after ${software === 'mdv test' ? 'an equal one' : 'one of another version'} was done, and harms nothing`, async () => {
     const changes = await changesOfOneJob()
