@@ -200,6 +200,8 @@ export class ForgetfulDisk implements Disk {
   async #contentOf(inode: Inode): Promise<{ readonly path: string; readonly bytes: Buffer } | null> {
     const names = [...this.#inodes].filter(([, one]) => one === inode).map(([name]) => name)
     for (const path of [...names, inode.path]) {
+      // Its first name may be that of a later file by now.
+      if ((this.#inodes.get(path) ?? inode) !== inode) continue
       const bytes = await readFile(path).catch(() => null)
       if (bytes !== null) return { path, bytes }
     }
