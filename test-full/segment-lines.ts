@@ -79,7 +79,8 @@ function splitLines(bytes: Buffer): Buffer[] {
   return lines
 }
 
-function readLine(name: string, line: Buffer, into: RecordedSegment): void {
+/** @param into gets what stands in the line @throws when it is none */
+export function readLine(name: string, line: Buffer, into: RecordedSegment): void {
   const covered = line.subarray(0, line.length - 18)
   const expected = `,"crc":"${crc32(covered).toString(16).padStart(8, '0')}"}`
   const match = head.exec(line.subarray(0, 300).toString('latin1'))
