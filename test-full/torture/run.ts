@@ -34,6 +34,7 @@ const batchCyclesMax = 50
 export async function runTorture(options: RunOptions): Promise<RunEnd> {
   const { store, cycles, seed, batch: only, say, signal } = options
   const startedMs = Date.now()
+  const commit = commitHere()
   const { means, notes } = await findMeans(store)
   for (const note of notes) say(note)
   const tally = new Tally()
@@ -55,7 +56,7 @@ export async function runTorture(options: RunOptions): Promise<RunEnd> {
     )
     break
   }
-  const facts = { means, cycles: done, seed, commit: commitHere(), wallMs: Date.now() - startedMs }
+  const facts = { means, cycles: done, seed, commit, wallMs: Date.now() - startedMs }
   return {
     table: tableOf(tally, facts),
     differences: tally.differences,

@@ -45,7 +45,7 @@ export class World {
     const place = await Place.make(plan.isSmall)
     const store = await openTortureStore(name, place.folder, plan.seed)
     if (store.proxy !== null) store.proxy.chance = usualChance
-    const market = ['--rate', '800', '--products', '3', '--book-depth', '40', '--unconflated']
+    const market = ['--rate', '800', '--products', '2', '--book-depth', '40', '--unconflated']
     const exchange = await Exchange.start(...market, '--seed', String(plan.seed))
     const clock = hasClock ? new FakeClock(place.folder) : null
     return new World({ exchange, store, place, clock }, plan, tally)
