@@ -41,6 +41,14 @@ export function summaryWords(tally: Tally, seconds: number, isDryRun: boolean): 
   return words.join(' · ')
 }
 
+/** What is seldom meant: a mistyped prefix has nothing, and a mistyped pattern matches nothing. @returns undefined: something was there */
+export function nothingWords(tally: Tally, source: string): string | undefined {
+  const { found, skipped, unselected, conflicts, failed, heldBack, vanished, active } = tally
+  if (found + skipped + conflicts + failed + heldBack + vanished > 0) return undefined
+  if (unselected > 0) return `nothing in ${source} matches the patterns`
+  return active > 0 ? undefined : `${source} holds nothing of a vault`
+}
+
 /** For machines. */
 export function summaryJson(tally: Tally, seconds: number, isDryRun: boolean) {
   return {

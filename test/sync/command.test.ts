@@ -77,6 +77,21 @@ test('words, JSON and exit codes: copied, there already, conflict, deleted', asy
   assert.match(conflict.err, /^conflict: raw\/ready\/.*: 3 bytes at the source, 5 at the target · .*\n$/)
 })
 
+test('a source without anything, and patterns that match nothing, are noted', async (t) => {
+  const cwd = await folder(t)
+  await paperVault(await openLocalStore(join(cwd, 'data')))
+  await mkdir(join(cwd, 'empty'))
+  const [empty, unmatched, matched] = await Promise.all([
+    ended(start(cwd, ['empty', 'copy'])),
+    ended(start(cwd, ['data', 'copy', '--include', '*.paruqet'])),
+    ended(start(cwd, ['data', 'copy', '--include', '*.parquet', '--dry-run'])),
+  ])
+  assert.deepEqual([empty.code, unmatched.code, matched.code], [0, 0, 0])
+  assert.match(empty.err, /^note: .*empty holds nothing of a vault\n$/)
+  assert.match(unmatched.err, /^note: nothing in .*data matches the patterns\n$/)
+  assert.equal(matched.err, '')
+})
+
 const refusals: readonly (readonly [args: string, code: number, err: RegExp])[] = [
   ['nothing copy', 4, /^mdv: .*nothing: there is no such folder\n {2}→ /],
   ['data data', 2, /^mdv: .*data: is both ends\n {2}→ /],

@@ -12,7 +12,7 @@ import { openStore, type Access } from '../../storage/open.ts'
 import { isSamePlace, type Place } from '../../storage/place.ts'
 import { endOf, layeredEnd, overlap, type SyncEnd } from '../../sync/end.ts'
 import { keyFilter } from '../../sync/globs.ts'
-import { progressWords, summaryJson, summaryWords } from '../../sync/progress.ts'
+import { nothingWords, progressWords, summaryJson, summaryWords } from '../../sync/progress.ts'
 import { Tally, type SyncEvent } from '../../sync/report.ts'
 import type { SyncOptions } from '../../sync/round.ts'
 import { syncUntilStill, type SyncDeps } from '../../sync/run.ts'
@@ -229,6 +229,8 @@ async function once(
     progress.end()
     if (hasNews) await output.out(summary(context, tally, secondsNow(), options.isDryRun))
   }
+  const nothing = said === undefined ? nothingWords(tally, deps.source.store.location) : undefined
+  if (nothing !== undefined) output.err(`note: ${nothing}\n`)
   if (tally.conflicts + tally.kept > 0) return 6
   return problemsOf(tally) > 0 ? 7 : 0
 }
