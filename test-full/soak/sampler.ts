@@ -1,13 +1,12 @@
 /**
- * Loaded into a measured `mdv` before its own code (`NODE_OPTIONS=--import`): each of its threads writes down its heap and its event-loop
+ * Loaded into a measured `mdv` before its own code (`NODE_OPTIONS=--expose-gc --import`): each of its threads writes down its heap and its event-loop
  * delay at each sample. Nothing of the program is changed but a forced garbage collection now and then, without which the
  * heap of an idle process only shows how long ago its last collection was.
  */
 
 import { appendFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { getHeapStatistics, setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { getHeapStatistics } from 'node:v8'
 import { threadId } from 'node:worker_threads'
 
 /** One line of the file `<MDV_SOAK_SAMPLES>.<thread>`. */
@@ -27,8 +26,6 @@ const path = process.env['MDV_SOAK_SAMPLES']
 if (path !== undefined) sampleInto(`${path}.${threadId}`)
 
 function sampleInto(file: string): void {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
   const delay = monitorEventLoopDelay({ resolution: resolutionMs })
   delay.enable()
   let samples = 0
@@ -43,7 +40,7 @@ function sampleInto(file: string): void {
     }
     samples++
     if (samples % samplesPerCollection === 0) {
-      collect()
+      globalThis.gc?.()
       heapBytes = getHeapStatistics().used_heap_size
     }
     const { external_memory: externalBytes } = getHeapStatistics()

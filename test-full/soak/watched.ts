@@ -20,7 +20,7 @@ const logWindowS = 120
 
 function samplerEnv(path: string, sampleMs: number): NodeJS.ProcessEnv {
   return {
-    NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --import=${sampler}`,
+    NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --expose-gc --import=${sampler}`,
     MDV_SOAK_SAMPLES: path,
     MDV_SOAK_SAMPLE_MS: String(sampleMs),
   }

@@ -15,10 +15,9 @@ import { verifyVault, type VerifySummary } from '../../src/query/verify/verify.t
 import { readySegmentKey, segmentLabel } from '../../src/storage/keys.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
 import { thisProcess } from '../../src/storage/process-identity.ts'
-import { readReceipts } from '../../src/table/receipts.ts'
-import { coinbase } from '../../src/venue/coinbase.ts'
-import { sequenceNumbers } from '../../src/venue/sequence.ts'
+import { ReceiptCache, readReceipts } from '../../src/table/receipts.ts'
 import { collect, etlOptions, never } from '../etl/job-bench.ts'
+import { proofOptions } from '../query/proof-options.ts'
 import type { World } from './world.ts'
 
 const dayMs = 86_400_000
@@ -63,7 +62,7 @@ export async function convertForReal(
       failed: (_plan: unknown, error: unknown) => assert.fail(String(error)),
     }
     const compaction = { ...deps, ...limits }
-    await runCompaction(compaction, { bytesMax: 1e9, graceMs: 0 }, report, new Map(), never)
+    await runCompaction(compaction, { bytesMax: 1e9, graceMs: 0 }, report, new ReceiptCache(), never)
     return { lines, verified: await verify(store) }
   } finally {
     await rm(folder, { recursive: true, force: true })
@@ -84,16 +83,12 @@ async function verify(store: Awaited<ReturnType<typeof openLocalStore>>): Promis
   const summary = await verifyVault(
     store,
     'coinbase',
-    {
-      since: null,
-      rebuild: rebuildCheck,
-      sequenceOf: sequenceNumbers(coinbase),
-      memoryLimitMb: 512,
-      onFinding: async ({ severity, kind, where, message }) => {
+    proofOptions(
+      async ({ severity, kind, where, message }) => {
         if (severity === 'error') found.push(`${kind} ${where}: ${message}`)
       },
-      onProgress: () => undefined,
-    },
+      { rebuild: rebuildCheck },
+    ),
     never,
   )
   assert.deepEqual(found, [])

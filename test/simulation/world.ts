@@ -193,6 +193,7 @@ export class World {
       retention: { maxDays: null, maxBytes: keepsArchive ? 2_000_000 : null },
       hours: { from: null, until: null },
       fromArchive: false,
+      requeue: null,
       waitForHeld: false,
       sweep: false,
       batch: {
