@@ -141,7 +141,7 @@ test('each of the 8,808 hours around a leap year has one segment of its own, num
   const hours = (366 + 1) * 24
   for (let hour = 0; hour < hours; hour++) {
     if (hour % 500 === 0) setZone(zones[(hour / 500) % zones.length])
-    for (let third = 0; third < 3; third++) await recording.pass(20 * minute)
+    for (let half = 0; half < 2; half++) await recording.pass(30 * minute)
     if (hour % 24 === 0) recording.take()
   }
   const segments = await recording.end()
@@ -202,6 +202,7 @@ for (const [backMs, words] of [
     const recording = new Recording('2027-01-01T00:10:00Z')
     for (let i = 0; i < 4; i++) await recording.pass(30 * minute)
     recording.clock.wallMs -= backMs
+    await recording.pass(minute)
     for (let i = 0; i < 8; i++) await recording.pass(30 * minute)
     const segments = await recording.end()
     assertNamed(segments)
