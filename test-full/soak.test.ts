@@ -29,7 +29,7 @@ test(`${seconds} s of recording, converting and merging: a silent socket is noti
       products: 30,
       seed,
       segmentSeconds: 3,
-      sampleMs: 2000,
+      sampling: { sampleMs: 2000, samplesPerCollection: 4 },
       every: { silence: 15, ask: 15, verify: 30, older: 10 },
     },
     folder,
@@ -64,10 +64,12 @@ test('a level that swings and now and then leaps is flat; with 12 MB an hour add
   const flat = trendOf(
     hour.map((s) => ({ s, value: noisy(s) })),
     memory,
+    3600,
   )
   const leaking = trendOf(
     hour.map((s) => ({ s, value: noisy(s) + (12 * s) / 3600 })),
     memory,
+    3600,
   )
   assert.equal(flat?.isRising, false)
   assert.ok(Math.abs(flat?.slope ?? 99) < 1)
@@ -77,7 +79,9 @@ test('a level that swings and now and then leaps is flat; with 12 MB an hour add
 
 test('what fills in the first quarter is warm-up, what is left out on purpose has no slope', () => {
   const warming = hour.map((s) => ({ s, value: Math.min(s, 900) }))
-  assert.equal(trendOf(warming, { share: 0, room: 1 })?.isRising, false)
+  assert.equal(trendOf(warming, { share: 0, room: 1 }, 3600)?.isRising, false)
+  const busyLater = warming.filter(({ s }) => s < 1800)
+  assert.equal(trendOf(busyLater, memory, 3600)?.isTold, false)
   assert.equal(theilSen([{ s: 1, value: 5 }]), 0)
-  assert.equal(trendOf([{ s: 1, value: 5 }], memory), undefined)
+  assert.equal(trendOf([{ s: 1, value: 5 }], memory, 3600), undefined)
 })

@@ -31,7 +31,7 @@ const soak = await Soak.start(
     products: Number(values.products),
     seed: Number(values.seed),
     segmentSeconds: Number(values['segment-seconds']),
-    sampleMs: 10_000,
+    sampling: { sampleMs: 10_000, samplesPerCollection: 30 },
     every: { silence: 240, ask: 180, verify: 900, older: 60 },
   },
   folder,
@@ -44,6 +44,7 @@ try {
     `${process.argv.slice(2).join(' ')} · Node ${process.version}, ${availableParallelism()} processors\n\n${tableOf(rows)}\n`,
   )
   console.log(JSON.stringify(rest, null, 1))
+  console.log(`${Math.round(result.accounting.recorded / Number(values.seconds))} frames/s recorded`)
   const found = findings(result, Number(values.seconds))
   console.log(found.length === 0 ? 'nothing rises, nothing is lost' : found.join('\n'))
   process.exitCode = found.length === 0 ? 0 : 1

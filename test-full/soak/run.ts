@@ -9,7 +9,7 @@ import { compareParquet, PassingSegments, silences, type Accounting } from './ac
 import { processMeasures, sizesUnder, vaultMeasures } from './measure.ts'
 import { OlderHours } from './older-hours.ts'
 import { Samples, type Row } from './samples.ts'
-import { Idle, Watched } from './watched.ts'
+import { Idle, Watched, type Sampling } from './watched.ts'
 
 export interface SoakOptions {
   readonly seconds: number
@@ -18,7 +18,7 @@ export interface SoakOptions {
   readonly products: number
   readonly seed: number
   readonly segmentSeconds: number
-  readonly sampleMs: number
+  readonly sampling: Sampling
   /** Seconds between two connections that fall silent, two rounds of questions, two looks at everything, two late segments. */
   readonly every: {
     readonly silence: number
@@ -87,7 +87,7 @@ export class Soak {
     this.#say = say
     this.#exchange = exchange
     this.#watched = watched
-    this.#idle = new Idle(folder, options.sampleMs)
+    this.#idle = new Idle(folder, options.sampling)
     this.#baseDir = join(folder, 'vault')
     this.#passing = new PassingSegments(folder, this.#baseDir)
     this.#older = new OlderHours(folder, this.#baseDir, this.#startMs, compactRoundMs)
@@ -95,7 +95,7 @@ export class Soak {
 
   /** Starts everything; whatever happens afterwards, `stop` has to be called. @param folder empty, for the vault and what is beside it */
   static async start(options: SoakOptions, folder: string, say: (text: string) => void): Promise<Soak> {
-    const { rate, products, seed, segmentSeconds, sampleMs } = options
+    const { rate, products, seed, segmentSeconds, sampling } = options
     const base = ['--base-dir', join(folder, 'vault')]
     await mkdir(join(folder, 'vault'), { recursive: true })
     const market = [
@@ -109,7 +109,7 @@ export class Soak {
     ]
     const exchange = await Exchange.start(...market, '--seed', String(seed), '--account-frames', '40000000')
     const start = (name: string, ...args: string[]): Watched =>
-      new Watched(name, [...args, ...base], folder, sampleMs)
+      new Watched(name, [...args, ...base], folder, sampling)
     const watched = [
       start('ingest', '--segment-max-seconds', String(segmentSeconds), ...exchange.flags),
       start('etl', '--watch', '--poll-interval-seconds', '2'),
@@ -127,7 +127,8 @@ export class Soak {
 
   /** Lets it go on for its time, then ends it in order and says how it was. */
   async run(): Promise<SoakResult> {
-    const { seconds, sampleMs, every } = this.#options
+    const { seconds, every, sampling } = this.#options
+    const { sampleMs } = sampling
     const plans: Plan[] = [
       { everyS: every.silence, dueS: every.silence, act: () => this.#silence() },
       { everyS: every.ask, dueS: every.ask / 2, act: () => this.#ask(['status'], ['query', gapsSql]) },
@@ -174,8 +175,8 @@ export class Soak {
     const { bavail, bsize } = await statfs(this.#baseDir)
     if (bavail * bsize < freeBytesMin)
       throw new Error(`only ${bavail * bsize} bytes free: the soak would fill the disk`)
-    if (s % 60 < this.#options.sampleMs / 1000)
-      this.#say(`${Math.round(s)} s: ${this.#watched[0]!.process.errors.at(-1)}`)
+    const recording = this.#watched[0]!.process.errors.findLast((line) => line.startsWith('recording'))
+    if (s % 60 < this.#options.sampling.sampleMs / 1000) this.#say(`${Math.round(s)} s: ${recording}`)
   }
 
   /** The connection that has been open longest goes on without a word. */

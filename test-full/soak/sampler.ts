@@ -18,9 +18,9 @@ export interface ThreadSample {
   readonly delayMs: { readonly p50: number; readonly p99: number; readonly max: number }
 }
 
-const sampleMs = Number(process.env['MDV_SOAK_SAMPLE_MS'] ?? 10_000)
+const sampleMs = Number(process.env['MDV_SOAK_SAMPLE_MS'])
 const resolutionMs = 10
-const samplesPerCollection = Number(process.env['MDV_SOAK_COLLECT_EVERY'] ?? 30)
+const samplesPerCollection = Number(process.env['MDV_SOAK_COLLECT_EVERY'])
 const path = process.env['MDV_SOAK_SAMPLES']
 
 if (path !== undefined) sampleInto(`${path}.${threadId}`)

@@ -21,9 +21,11 @@ interface Series {
 
 export class Samples {
   readonly #series = new Map<string, Map<string, Series>>()
+  #lastS = 0
 
   /** @param s seconds since the start */
   add(who: string, s: number, measures: readonly Measure[]): void {
+    this.#lastS = s
     const all = this.#series.get(who) ?? new Map<string, Series>()
     this.#series.set(who, all)
     for (const { name, value, bound } of measures) {
@@ -37,9 +39,10 @@ export class Samples {
   rows(unjudged: readonly string[]): Row[] {
     return [...this.#series].flatMap(([who, all]) =>
       [...all].flatMap(([measure, { bound, samples }]) => {
-        const trend = trendOf(samples, bound ?? noBound)
-        const isJudged = bound !== null && !unjudged.includes(who)
-        return trend === undefined ? [] : [{ who, measure, trend, isJudged }]
+        const trend = trendOf(samples, bound ?? noBound, this.#lastS)
+        if (trend === undefined) return []
+        const isJudged = bound !== null && trend.isTold && !unjudged.includes(who)
+        return [{ who, measure, trend, isJudged }]
       }),
     )
   }

@@ -21,18 +21,25 @@ export interface Trend {
   readonly slope: number
   /** Per hour. */
   readonly allowed: number
+  /** Whether there are samples from most of the time after the warm-up. */
+  readonly isTold: boolean
   readonly isRising: boolean
 }
 
 /** The share of a run at its beginning in which caches fill and the heap finds its size. */
 const warmUp = 0.25
+const toldShare = 0.6
 /** Start and end are medians of this share of the samples: single ones say nothing where a value swings. */
 const edge = 0.05
 
-/** @param samples in the order of time @returns undefined when there are too few after the warm-up to tell */
-export function trendOf(samples: readonly Sample[], bound: Bound): Trend | undefined {
-  const lastS = samples.at(-1)?.s ?? 0
-  const warm = samples.filter(({ s }) => s >= lastS * warmUp)
+/**
+ * @param samples in the order of time; there may be none of some of the time
+ * @param wholeS how long was sampled
+ * @returns undefined when there are too few after the warm-up
+ */
+export function trendOf(samples: readonly Sample[], bound: Bound, wholeS: number): Trend | undefined {
+  const fromS = wholeS * warmUp
+  const warm = samples.filter(({ s }) => s >= fromS)
   if (warm.length < 4) return undefined
   const values = warm.map(({ value }) => value)
   const ends = Math.max(1, Math.round(values.length * edge))
@@ -46,6 +53,7 @@ export function trendOf(samples: readonly Sample[], bound: Bound): Trend | undef
     max: Math.max(...values),
     slope,
     allowed,
+    isTold: warm.at(-1)!.s - warm[0]!.s > (wholeS - fromS) * toldShare,
     isRising: slope > allowed,
   }
 }

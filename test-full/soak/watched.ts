@@ -18,11 +18,19 @@ const sampler = fileURLToPath(new URL('./sampler.js', import.meta.url))
 /** Log lines come in bursts, one each half minute: their rate is that of the last minutes. */
 const logWindowS = 120
 
-function samplerEnv(path: string, sampleMs: number): NodeJS.ProcessEnv {
+/** How the sampler in each process works. */
+export interface Sampling {
+  readonly sampleMs: number
+  /** After so many samples garbage is collected, and the heap measured. */
+  readonly samplesPerCollection: number
+}
+
+function samplerEnv(path: string, { sampleMs, samplesPerCollection }: Sampling): NodeJS.ProcessEnv {
   return {
     NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --expose-gc --import=${sampler}`,
     MDV_SOAK_SAMPLES: path,
     MDV_SOAK_SAMPLE_MS: String(sampleMs),
+    MDV_SOAK_COLLECT_EVERY: String(samplesPerCollection),
   }
 }
 
@@ -31,9 +39,9 @@ export class Idle {
   readonly #child: ChildProcess
   readonly #samples: string
 
-  constructor(folder: string, sampleMs: number) {
+  constructor(folder: string, sampling: Sampling) {
     this.#samples = `${folder}/idle.samples`
-    const env = { ...process.env, ...samplerEnv(this.#samples, sampleMs) }
+    const env = { ...process.env, ...samplerEnv(this.#samples, sampling) }
     this.#child = spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1e6)'], {
       stdio: 'ignore',
       env,
@@ -58,11 +66,11 @@ export class Watched {
   #logBytes = 0
   readonly #logs: { s: number; bytes: number }[] = []
 
-  /** @param folder for what the sampler writes @param sampleMs between two of its lines */
-  constructor(name: string, args: readonly string[], folder: string, sampleMs: number) {
+  /** @param folder for what the sampler writes */
+  constructor(name: string, args: readonly string[], folder: string, sampling: Sampling) {
     this.name = name
     this.#samples = `${folder}/${name}.samples`
-    this.process = new MdvProcess([name, ...args], [], samplerEnv(this.#samples, sampleMs))
+    this.process = new MdvProcess([name, ...args], [], samplerEnv(this.#samples, sampling))
   }
 
   /** All it has printed. */
