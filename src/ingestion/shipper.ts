@@ -119,7 +119,10 @@ export class Shipper {
     const isGrowing = files.some(({ key }) => key === own)
     const isFlushed = !isGrowing || (await this.#flush(deps, mark.growing!, signal))
     const others = files.filter(({ key }) => key !== own)
-    if (isFlushed && (await this.#areNewer(others, mark.growing, signal))) this.#replicatedN = mark.durableN
+    // One that was sealed while older ones went over is shipped with the next round; what came before it is there.
+    const upTo = isFlushed ? mark.durableN : mark.growing!.firstN - 1
+    if (upTo > this.#replicatedN && (await this.#areNewer(others, mark.growing, signal)))
+      this.#replicatedN = upTo
     await this.#tellState()
   }
 

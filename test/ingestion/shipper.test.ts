@@ -67,6 +67,15 @@ test('a mark whose segment was sealed since is reached with the segment', async 
   assert.deepEqual([state.replicatedN, state.segmentsWaiting], [3, 0])
 })
 
+test('a mark whose segment was sealed while older ones were shipped is reached up to that segment', async (t) => {
+  const world = await begin(t)
+  await world.seal()
+  // Another one has its name by now.
+  await world.growOther(next, 9)
+  const mark = { durableN: 6, growing: { label: next, firstN: 4, durableBytes: 100 } }
+  assert.equal((await round(world, mark)).replicatedN, 3)
+})
+
 const fence = Buffer.from(`${JSON.stringify({ fence: { by: recorder, size_bytes: 0 } })}\n`)
 
 test('a fence that a dead owner left beside its published segment is removed at the next start', async (t) => {
