@@ -46,7 +46,7 @@ try {
   console.log(JSON.stringify(rest, null, 1))
   console.log(`${Math.round(result.accounting.recorded / Number(values.seconds))} frames/s recorded`)
   const found = findings(result, Number(values.seconds))
-  console.log(found.length === 0 ? 'nothing rises, nothing is lost' : found.join('\n'))
+  console.log(found.length === 0 ? 'nothing that was judged rises, nothing is lost' : found.join('\n'))
   process.exitCode = found.length === 0 ? 0 : 1
 } finally {
   await soak.stop()
