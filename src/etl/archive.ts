@@ -22,10 +22,10 @@ interface ZstdMaybe {
   readonly createZstdCompress?: () => Transform
 }
 
-const { createZstdCompress } = zlib as unknown as ZstdMaybe
+const zstd = zlib as unknown as ZstdMaybe
 
 /** The best this version of Node can write. */
-export const archiveEnding: ArchiveEnding = createZstdCompress === undefined ? 'gz' : 'zst'
+export const archiveEnding: ArchiveEnding = zstd.createZstdCompress === undefined ? 'gz' : 'zst'
 
 /** A raw segment that is about to be deleted. */
 export interface RawSegment {
@@ -62,7 +62,7 @@ export async function archiveRaw(
   try {
     await pipeline(
       Readable.from(store.read(raw.key, 0, source.size_bytes, signal)),
-      createZstdCompress === undefined ? zlib.createGzip() : createZstdCompress(),
+      zstd.createZstdCompress?.() ?? zlib.createGzip(),
       createWriteStream(path),
     )
     await store.publishFile(path, key)
