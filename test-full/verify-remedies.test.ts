@@ -56,6 +56,9 @@ const lost: Readonly<Record<string, RegExp>> = {
   'swap receipt': /^(receipt_damaged|receipt_missing|segment_missing)$/,
 }
 
+/** Of a file that was cut in its first line: nobody can tell whose it was. */
+const nothingLeft = 'its first line has no end'
+
 for (const [name, way] of ways)
   test(`${name}: what verify says to do is done, and only what is lost is left (MDV_SEED=${seed})`, async () => {
     const vault = join(folder, 'victim')
@@ -69,7 +72,10 @@ for (const [name, way] of ways)
         said.push(...(await doAsTold(vault, findings)))
         findings = await errorsOf(vault)
       }
-      const left = findings.filter(({ kind }) => lost[name]?.test(kind) !== true)
+      const left = findings.filter(
+        ({ kind, message }) =>
+          lost[name]?.test(kind) !== true && !(name === 'truncate ready' && message === nothingLeft),
+      )
       const words = left.map(({ kind, where, message }) => `${kind} ${where}: ${message}`)
       assert.deepEqual(words, [], `${what}\n${said.join('\n')}`)
     } finally {

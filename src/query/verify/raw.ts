@@ -69,11 +69,11 @@ export async function checkRawSegment(
     signal.throwIfAborted()
     if ((await store.head(key)) === undefined) return nothing
     if (!(thrown instanceof VaultError) || thrown.kind === 'unavailable') throw thrown
-    const make = thrown.kind === 'corrupt' ? error : warning
-    return {
-      ...nothing,
-      findings: [make('segment_damaged', key, thrown.message, thrown.remedy ?? repairRemedy(key, entry))],
-    }
+    const finding =
+      thrown.kind === 'corrupt'
+        ? error('segment_damaged', key, thrown.message, repairRemedy(key, entry))
+        : warning('segment_damaged', key, thrown.message, thrown.remedy ?? repairRemedy(key, entry))
+    return { ...nothing, findings: [finding] }
   }
 }
 
