@@ -64,11 +64,16 @@ async function uploadOnce(
   )
   try {
     const ranges = partRanges(content.sizeBytes, partBytesAtLeast)
+    const partBytes = ranges[0]![1]
     const etags = Array.from({ length: ranges.length }, () => '')
+    // Used again by later parts: pages of a new one cost as much as its checksums.
+    const buffers: Buffer[] = []
     await forEachAtOnce(ranges, partsAtOnce, async ([from, until], index) => {
-      const bytes = Buffer.allocUnsafe(until - from)
+      const buffer = buffers.pop() ?? Buffer.allocUnsafe(partBytes)
+      const bytes = buffer.subarray(0, until - from)
       await readFully(file, bytes, from)
       etags[index] = await uploadPart(connection, upload, index + 1, contentOf(bytes), signal)
+      buffers.push(buffer)
     })
     await completeUpload(connection, upload, etags, token, signal)
   } catch (error) {
