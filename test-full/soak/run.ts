@@ -73,6 +73,7 @@ export class Soak {
   readonly #older: OlderHours
   readonly #startMs = Date.now()
   readonly #failures: string[] = []
+  #sayDueS = 0
   #silenced = 0
   #questions = 0
   /** Questions go one after the other, beside the sampling. */
@@ -178,7 +179,9 @@ export class Soak {
     if (bavail * bsize < freeBytesMin)
       throw new Error(`only ${bavail * bsize} bytes free: the soak would fill the disk`)
     const recording = this.#watched[0]!.process.errors.findLast((line) => line.startsWith('recording'))
-    if (s % 60 < this.#options.sampling.sampleMs / 1000) this.#say(`${Math.round(s)} s: ${recording}`)
+    if (s < this.#sayDueS) return
+    this.#sayDueS = s + 60
+    this.#say(`${Math.round(s)} s: ${recording}`)
   }
 
   /** The connection that has been open longest goes on without a word. */
