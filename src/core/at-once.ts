@@ -39,7 +39,7 @@ export async function takeInOrder<T, R>(
 ): Promise<void> {
   const done = new Map<number, R>()
   let next = 0
-  let taking: Promise<void> | undefined
+  let taking = Promise.resolve()
   const takeWhatIsDue = async (): Promise<void> => {
     while (done.has(next)) {
       const result = done.get(next)!
@@ -49,8 +49,8 @@ export async function takeInOrder<T, R>(
   }
   await forEachAtOnce(items, atOnce, async (item, index) => {
     done.set(index, await work(item, index))
-    // Whoever takes already comes by this one too.
-    taking ??= takeWhatIsDue().finally(() => (taking = undefined))
+    // Behind whoever takes already, who may have looked for this one a moment too early.
+    taking = taking.then(takeWhatIsDue)
     await taking
   })
 }
