@@ -198,7 +198,7 @@ export class Slice {
         line.toString('latin1', 0, 4096),
       )
     assert(head !== null, 'a scratch line begins with its own fields')
-    const [open, n, recvNs, conn] = head as unknown as [string, string, string, string]
+    const [open, n = '', recvNs = '', conn = ''] = head
     if (whole.has(Number(n))) return false
     const text = line.toString('utf8', open.length, line.length - 1)
     this.#addExact(text, { n: Number(n), recvNs, conn }, this.#places.of(Number(n)))

@@ -2,6 +2,7 @@
 
 import type { Seal, SegmentHeader } from './format.ts'
 import type { ObjectInfo, ObjectStore } from '../storage/object-store.ts'
+import { parseHeader } from './scan.ts'
 
 export interface SegmentPeek {
   readonly header: SegmentHeader | null
@@ -80,9 +81,13 @@ async function readSeal(store: ObjectStore, object: ObjectInfo, signal: AbortSig
 }
 
 function readHeader(line: Buffer): SegmentHeader | null {
+  const header = parseHeader(line.toString('utf8'))
+  if (typeof header !== 'string') return header
+  // Of a newer format nothing more is known than whose it is, which is enough to leave it alone and to name it.
   const value = field(line, 'segment')
-  if (value === null || typeof value['recorder'] !== 'string' || typeof value['n'] !== 'number') return null
-  return value as unknown as SegmentHeader
+  const isNewer = value !== null && typeof value['format'] === 'number' && value['format'] > 1
+  const isNamed = typeof value?.['recorder'] === 'string' && typeof value['n'] === 'number'
+  return isNewer && isNamed ? (value as unknown as SegmentHeader) : null
 }
 
 function readSealLine(line: Buffer): Seal | null {

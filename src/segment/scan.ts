@@ -423,8 +423,18 @@ export function parseHeader(text: string): SegmentHeader | string {
     header.format === 1 &&
     typeof header.venue === 'string' &&
     typeof header.recorder === 'string' &&
-    Number.isSafeInteger(header.n)
-  return isWhole ? (header as SegmentHeader) : 'its header lacks format, venue, recorder or n'
+    Number.isSafeInteger(header.n) &&
+    isEpochNs(header.opened_ns)
+  return isWhole ? (header as SegmentHeader) : 'its header lacks format, venue, recorder, n or opened_ns'
+}
+
+/** What fits 64 bits: the years 1677 to 2262. */
+function isEpochNs(value: unknown): boolean {
+  return (
+    typeof value === 'string' &&
+    /^-?\d{1,19}$/.test(value) &&
+    BigInt.asIntN(64, BigInt(value)) === BigInt(value)
+  )
 }
 
 function parseSeal(text: string): Seal | null {

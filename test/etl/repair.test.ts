@@ -72,6 +72,12 @@ const damages: readonly (readonly [what: string, text: string, kept: RegExp, goo
   ['a wrong number in its seal', whole.replace('"last_n":4', '"last_n":5'), /last_n 5/, 4],
   ['something behind its seal', `${whole}{"more":1}\n`, /1 bad lines/, 4],
   ['a damaged header', whole.replace('{"segment"', '{"segmnet"'), /not the header/, 4],
+  [
+    'a header that does not say when it was opened',
+    whole.replace('"opened_ns":"', '"opened_ns":"x'),
+    /opened_ns/,
+    4,
+  ],
   ['a damaged header and no seal', whole.slice(9, whole.indexOf('{"seal"')), /not the header/, 4],
   ['a damaged header and a torn end', whole.slice(9, whole.indexOf('{"seal"') - 9), /not the header/, 3],
 ]

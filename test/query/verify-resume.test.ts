@@ -148,6 +148,18 @@ test('half a line of memory is no memory', async () => {
   assert.deepEqual([summary!.errors, summary!.remembered, resumedItems], [0, 3, 3])
 })
 
+test('a damaged line of memory is no memory', async () => {
+  await run(4)
+  const folder = join(vault.baseDir, '.mdv/scratch/verify')
+  const [name] = (await readdir(folder)).filter((each) => each.endsWith('.ndjson'))
+  const lines = (await readFile(join(folder, name!), 'utf8')).split('\n')
+  // It would be believed that nothing of this job's numbers is to be looked at.
+  lines[4] = lines[4]!.replace(/"known":\[[^\]]*\]/, '"known":[]').replace('"frames":0', '"frames":1')
+  await writeFile(join(folder, name!), lines.join('\n'))
+  const { summary, resumedItems } = await run()
+  assert.deepEqual([summary!.errors, summary!.remembered, resumedItems], [0, 3, 3])
+})
+
 test('several at once and on threads find what one after another on this thread does, in the same order', async () => {
   await rm(partPath(0))
   await rm(partPath(2))

@@ -163,6 +163,21 @@ test('a kind of line from a newer version is kept, a newer format is refused', (
   assert.match(newer.result.headerProblem ?? '', /newer version/)
 })
 
+test('a header says when it was opened, as nanoseconds that 64 bits hold, or is none', () => {
+  const problemOf = (openedNs: string): string | null =>
+    scan([Buffer.from(header.replace('"opened_ns":"1"', openedNs))]).result.headerProblem
+  for (const good of ['0', '-62135596800000000', '9223372036854775807', '-9223372036854775808'])
+    assert.equal(problemOf(`"opened_ns":"${good}"`), null, good)
+  for (const bad of [
+    '"opened_ns":1',
+    '"opened_ns":""',
+    '"opened_ns":"1e9"',
+    '"opened_ns":"9223372036854775808"',
+    '"x":1',
+  ])
+    assert.match(problemOf(bad) ?? '', /lacks .*opened_ns/, bad)
+})
+
 test('events come back with and without a connection', async () => {
   const encoder = new LineEncoder(1)
   const event = { recorder_stopped: { reason: 'a "quoted" é' } }

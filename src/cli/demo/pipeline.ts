@@ -77,7 +77,7 @@ export class Pipeline {
       'simulate',
       ['--json', '--unconflated', '--rate', String(framesPerSecond), '--products', String(products)],
       (value) => {
-        address ??= value as unknown as SimulatorAddress
+        address ??= addressOf(value)
       },
     )
     await this.#until(() => address !== undefined)
@@ -219,4 +219,11 @@ export class Pipeline {
   #throwIfFailed(): void {
     if (this.#failure !== undefined) throw this.#failure
   }
+}
+
+/** @returns undefined for what else it says */
+function addressOf({ ws_url, rest_url, control_url }: Record<string, unknown>): SimulatorAddress | undefined {
+  if (typeof ws_url !== 'string' || typeof rest_url !== 'string' || typeof control_url !== 'string')
+    return undefined
+  return { ws_url, rest_url, control_url }
 }

@@ -6,6 +6,7 @@
 
 import { mkdir, open, readFile, rm, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { systemCode } from '../../core/errors.ts'
 import { sha256Hex } from '../../core/ids.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
@@ -69,7 +70,7 @@ export class ProofMemory {
     const left = isFresh ? null : await readLeft(path, nowMs)
     if (left === null) await rm(path, { force: true })
     const file = await open(path, 'a')
-    if (left === null) await file.appendFile(`${JSON.stringify({ began_ms: nowMs })}\n`)
+    if (left === null) await file.appendFile(lineOf({ beganMs: nowMs }))
     const resumed = left === null ? null : { beganMs: left.beganMs, items: left.entries.size }
     return new ProofMemory(path, file, left?.entries ?? new Map(), resumed)
   }
@@ -82,7 +83,7 @@ export class ProofMemory {
 
   async remember(what: string, mark: string, proved: Proved): Promise<void> {
     const { frames, facts, sequences } = proved
-    await this.#file.appendFile(`${JSON.stringify({ what, mark, frames, facts, sequences })}\n`)
+    await this.#file.appendFile(lineOf({ what, mark, frames, facts, sequences }))
   }
 
   /** It came to its end: nothing is to be gone on with. */
@@ -95,6 +96,11 @@ export class ProofMemory {
   }
 }
 
+/** The first line. */
+interface Began {
+  readonly beganMs: number
+}
+
 interface Left {
   readonly beganMs: number
   readonly entries: ReadonlyMap<string, Entry>
@@ -103,10 +109,10 @@ interface Left {
 /** @returns null: there is nothing to go on with */
 async function readLeft(path: string, nowMs: number): Promise<Left | null> {
   const [first, ...rest] = (await readText(path)).split('\n')
-  const beganMs = parseLine(first)?.['began_ms']
-  if (typeof beganMs !== 'number' || nowMs - beganMs > rememberedMs || beganMs > nowMs) return null
+  const beganMs = readLine<Began>(first)?.beganMs
+  if (beganMs === undefined || nowMs - beganMs > rememberedMs || beganMs > nowMs) return null
   const entries = rest.flatMap((line) => {
-    const entry = parseLine(line) as unknown as Entry | null
+    const entry = readLine<Entry>(line)
     return entry === null ? [] : [[entry.what, entry] as const]
   })
   return entries.length === 0 ? null : { beganMs, entries: new Map(entries) }
@@ -121,13 +127,18 @@ async function readText(path: string): Promise<string> {
   }
 }
 
-/** The last line may be half a line: what it told is proved again. */
-function parseLine(line: string | undefined): Readonly<Record<string, unknown>> | null {
-  if (line === undefined || !line.endsWith('}')) return null
-  try {
-    return Object(JSON.parse(line)) as Record<string, unknown>
-  } catch (error) {
-    if (error instanceof SyntaxError) return null
-    throw error
-  }
+/** With a checksum: what a proof rests on is what was written, or nothing. */
+function lineOf(value: Began | Entry): string {
+  const json = JSON.stringify(value)
+  return `${checksumOf(json)} ${json}\n`
+}
+
+/** The shape is that of whoever wrote it: this version, by the file's name. A line that is half there, or damaged, is proved again. */
+function readLine<T extends Began | Entry>(line = ''): T | null {
+  const json = line.slice(9)
+  return line.startsWith(`${checksumOf(json)} `) ? (JSON.parse(json) as T) : null
+}
+
+function checksumOf(json: string): string {
+  return crc32(json).toString(16).padStart(8, '0')
 }
