@@ -23,6 +23,9 @@ beforeEach(async () => {
 })
 afterEach(() => vault.remove())
 
+const headerOf = (n: number): string =>
+  `{"segment":{"format":1,"venue":"coinbase","url":"","software":"","recorder":"abcdefghij","n":${n},"prev":null,"opened_ns":"1"}}\n`
+
 const bid = (n: number) =>
   ({ table: 'level2', product: 'BTC-USD', n, values: { side: 'bid', price: '1', size: '1' } }) as const
 
@@ -60,7 +63,7 @@ test('a sealed segment waiting is the backlog; one with a claim is being process
 
 test('the last frame of each channel is read from the end of the growing segment, of each table from receipts', async () => {
   await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 3, rows: [bid(1), bid(3)] })
-  const header = `{"segment":{"format":1,"recorder":"abcdefghij","n":4,"prev":null}}\n`
+  const header = headerOf(4)
   const line = (n: number, channel: string): string =>
     `{"n":${n},"recv_ns":"${n}000","conn":"abcdefghij-1","len":9,"msg":{"channel":"${channel}"},"crc":"00000000"}\n`
   await vault.write(
@@ -79,7 +82,7 @@ test('the last frame of each channel is read from the end of the growing segment
 })
 
 test('a segment that grows by chunks in a bucket is one segment, with the frames of its last chunk', async () => {
-  const header = `{"segment":{"format":1,"recorder":"abcdefghij","n":1,"prev":null}}\n`
+  const header = headerOf(1)
   const line = (n: number): string =>
     `{"n":${n},"recv_ns":"${n}000","conn":"abcdefghij-1","len":9,"msg":{"channel":"ticker"},"crc":"00000000"}\n`
   const chunks = 'raw/active/coinbase/segment_20251203T14_00001.abcdefghij/'
