@@ -1,8 +1,8 @@
 /** First and last line of a segment: who wrote it and how it ended, without reading what is between. */
 
+import { parseHeader, parseSeal } from './ends.ts'
 import type { Seal, SegmentHeader } from './format.ts'
 import type { ObjectInfo, ObjectStore } from '../storage/object-store.ts'
-import { parseHeader } from './scan.ts'
 
 export interface SegmentPeek {
   readonly header: SegmentHeader | null
@@ -75,7 +75,7 @@ async function readSeal(store: ObjectStore, object: ObjectInfo, signal: AbortSig
     const tail = await readRange(store, object.key, from, object.sizeBytes, signal)
     if (tail.at(-1) !== newline) return null
     const before = tail.lastIndexOf(newline, tail.length - 2)
-    if (before !== -1) return readSealLine(tail.subarray(before + 1, -1))
+    if (before !== -1) return parseSeal(tail.toString('utf8', before + 1, tail.length - 1))
     if (from === 0 || bytesMax >= sealBytesMax) return null
   }
 }
@@ -84,20 +84,14 @@ function readHeader(line: Buffer): SegmentHeader | null {
   const header = parseHeader(line.toString('utf8'))
   if (typeof header !== 'string') return header
   // Of a newer format nothing more is known than whose it is, which is enough to leave it alone and to name it.
-  const value = field(line, 'segment')
+  const value = headerFields(line)
   const isNewer = value !== null && typeof value['format'] === 'number' && value['format'] > 1
   const isNamed = typeof value?.['recorder'] === 'string' && typeof value['n'] === 'number'
   return isNewer && isNamed ? (value as unknown as SegmentHeader) : null
 }
 
-function readSealLine(line: Buffer): Seal | null {
-  const value = field(line, 'seal')
-  if (value === null || typeof value['lines'] !== 'number' || typeof value['sha256'] !== 'string') return null
-  return value as unknown as Seal
-}
-
-/** The object under the one key of a header or seal line. */
-function field(line: Buffer, name: string): Record<string, unknown> | null {
+/** The object under the one key of a header line. */
+function headerFields(line: Buffer): Record<string, unknown> | null {
   let parsed: unknown
   try {
     parsed = JSON.parse(line.toString('utf8'))
@@ -105,8 +99,7 @@ function field(line: Buffer, name: string): Record<string, unknown> | null {
     if (error instanceof SyntaxError) return null
     throw error
   }
-  if (!isRecord(parsed)) return null
-  const value = parsed[name]
+  const value = isRecord(parsed) ? parsed['segment'] : null
   return isRecord(value) ? value : null
 }
 
