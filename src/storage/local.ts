@@ -9,6 +9,8 @@ import { copyFile, lstat, open, readdir, rm } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { systemCode, VaultError } from '../core/errors.ts'
 import { makeFolders, realDisk, syncNames, writeAll, type Disk } from './disk.ts'
+import { explain } from './local-failure.ts'
+import { entriesOrNone, isSameFile, openOrNothing, refuseLink, statOrNothing } from './local-look.ts'
 import {
   recordBytesMax,
   tooLarge,
@@ -391,83 +393,4 @@ function checkKey(key: string): void {
   // eslint-disable-next-line no-control-regex
   if (bad || /[\\\u0000-\u001f]/.test(key))
     throw new VaultError('invalid', `not a key: ${JSON.stringify(key)}`)
-}
-
-/** @throws {VaultError} `preflight` for a symbolic link @returns what else is there */
-async function refuseLink(path: string) {
-  const stat = await statOrNothing(path)
-  if (stat?.isSymbolicLink() !== true) return stat
-  throw new VaultError('preflight', `${path} is a symbolic link inside the vault`, {
-    remedy: 'replace it by what it points to, or set storage.base_dir to where that is',
-  })
-}
-
-async function openOrNothing(path: string) {
-  try {
-    return await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0))
-  } catch (error) {
-    if (isAbsent(error)) return undefined
-    throw error
-  }
-}
-
-async function statOrNothing(path: string) {
-  try {
-    return await lstat(path)
-  } catch (error) {
-    if (isAbsent(error)) return undefined
-    throw error
-  }
-}
-
-async function isSameFile(path: string, otherPath: string): Promise<boolean> {
-  const [one, other] = await Promise.all([lstat(path, { bigint: true }), lstat(otherPath, { bigint: true })])
-  return one.ino === other.ino && one.dev === other.dev
-}
-
-async function entriesOrNone(path: string) {
-  try {
-    return await readdir(path, { withFileTypes: true })
-  } catch (error) {
-    // Not ENOTDIR: a file in a folder's place would look like an empty folder, and its segments like none.
-    if (systemCode(error) === 'ENOENT') return []
-    throw error
-  }
-}
-
-function isAbsent(error: unknown): boolean {
-  return systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR'
-}
-
-const remedies: Readonly<Record<string, string>> = {
-  EACCES: 'give this user the right to read and write there, or set storage.base_dir to another folder',
-  EPERM: 'give this user the right to read and write there, or set storage.base_dir to another folder',
-  EROFS: 'that file system is read-only: mount it writable, or set storage.base_dir to another folder',
-  ENOSPC: 'free space on that disk, or set storage.base_dir to another one',
-  EDQUOT: 'free space within the quota, or set storage.base_dir to another disk',
-  ENOENT:
-    'a folder above it is gone or takes none: mount that disk, or set storage.base_dir to another folder',
-  ENOTDIR: 'a file stands where a folder should be: move it away, or set storage.base_dir to another folder',
-  EEXIST: 'a file stands where a folder should be: move it away, or set storage.base_dir to another folder',
-  ELOOP: 'a symbolic link lies inside the vault: replace it by what it points to',
-  EISDIR: 'a folder stands where a file should be: move it away',
-  ENAMETOOLONG: 'no file can have such a name here: rename the object where it comes from, or leave it out',
-}
-
-const transient = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'EBUSY', 'EIO', 'ETIMEDOUT', 'ESTALE'])
-
-/** A system error as one of ours, with the path and the way out; others pass unchanged. */
-function explain(error: unknown, path: string, verb: string): unknown {
-  const code = systemCode(error)
-  if (error instanceof VaultError || code === undefined) return error
-  const remedy =
-    remedies[code] ??
-    (transient.has(code)
-      ? 'try again; if it stays, look at the disk and the limits of this process'
-      : undefined)
-  const kind = transient.has(code) ? 'unavailable' : code === 'ENAMETOOLONG' ? 'invalid' : 'preflight'
-  return new VaultError(kind, `cannot ${verb} ${path}: ${code}`, {
-    cause: error,
-    ...(remedy === undefined ? {} : { remedy }),
-  })
 }
