@@ -12,13 +12,13 @@ import { readReceipts, ReceiptCache } from '../table/receipts.ts'
 import { listArchive } from './archive.ts'
 import { namesSegment } from './batch.ts'
 import { planBatches, sizeOf, type Batch, type BatchLimits } from './batch-plan.ts'
-import { convertAgain } from './job-again.ts'
+import { convertAgain, type AgainReason } from './job-again.ts'
 import { KnownSources } from './known-sources.ts'
 import { claimTtlMs } from './job-claim.ts'
 import type { JobDeps } from './job-commit.ts'
 import { convertReady, type JobOutcome, type ReadySegment } from './job.ts'
 import { isInRange, keptForSeal, planRound, type HourRange, type ReadyFile, type RoundPlan } from './plan.ts'
-import { jobsNamed, keptRaw } from './requeue.ts'
+import { jobsNamed, keptRaw, type KeptRaw } from './requeue.ts'
 import { applyRetention, type Retention } from './retention.ts'
 import { TaskQueue } from './run-queue.ts'
 import type { EtlReport, EtlSummary } from './run-report.ts'
@@ -199,22 +199,11 @@ async function archivedTasks(
 ): Promise<Task[]> {
   const archive = await listArchive(deps.store, deps.venue, signal)
   const archivedKeys = new Map(archive.map(({ label, object }) => [label, object.key]))
-  const tasks: Task[] = []
-  for (const { job, sources } of receipts) {
-    const here = sources.filter(({ label }) => archivedKeys.has(label))
-    if (!here.some(({ label }) => isInRange(label, options.hours))) continue
-    const task: Task = {
-      label: here[0]!.label,
-      job,
-      sizeBytes: sources.reduce((sum, source) => sum + source.size_bytes, 0),
-      objects: here.map(({ label, size_bytes: sizeBytes }) => ({ key: archivedKeys.get(label)!, sizeBytes })),
-      run: (wait) => convertAgain(deps, job, archivedKeys, 'improvement', wait, signal),
-      rest: () => [],
-      apart: () => [task],
-    }
-    tasks.push(task)
-  }
-  return tasks
+  return receipts
+    .filter(({ sources }) =>
+      sources.some(({ label }) => archivedKeys.has(label) && isInRange(label, options.hours)),
+    )
+    .map((receipt) => againTask(deps, receipt, archivedKeys, 'improvement', signal))
 }
 
 async function requeuedTasks(
@@ -227,24 +216,33 @@ async function requeuedTasks(
   const archive = await listArchive(deps.store, deps.venue, signal)
   const ready = await readReady(deps, memory, signal)
   const rejected = await listAll(deps.store, rawRejected(deps.venue), signal)
-  return jobsNamed(receipts, names).map((receipt) => {
-    const { job, sources } = receipt
-    const kept = keptRaw(receipt, archive, ready, rejected)
-    const objects = sources.flatMap(({ label, size_bytes: sizeBytes }) =>
-      kept.has(label) ? [{ key: kept.get(label)!, sizeBytes }] : [],
-    )
-    const sizeBytes = sources.reduce((sum, source) => sum + source.size_bytes, 0)
-    const task: Task = {
-      label: sources[0]?.label ?? job,
-      job,
-      sizeBytes,
-      objects,
-      run: (wait) => convertAgain(deps, job, kept, 'repair', wait, signal),
-      rest: () => [],
-      apart: () => [task],
-    }
-    return task
+  return jobsNamed(receipts, names).map((receipt) =>
+    againTask(deps, receipt, keptRaw(receipt, archive, ready, rejected), 'repair', signal),
+  )
+}
+
+/** A committed job once more, from what is kept of its raw bytes. */
+function againTask(
+  deps: JobDeps,
+  { job, sources }: Receipt,
+  kept: KeptRaw,
+  reason: AgainReason,
+  signal: AbortSignal,
+): Task {
+  const objects = sources.flatMap(({ label, size_bytes: sizeBytes }) => {
+    const key = kept.get(label)
+    return key === undefined ? [] : [{ key, sizeBytes, label }]
   })
+  const task: Task = {
+    label: objects[0]?.label ?? sources[0]?.label ?? job,
+    job,
+    sizeBytes: sources.reduce((sum, source) => sum + source.size_bytes, 0),
+    objects,
+    run: (wait) => convertAgain(deps, job, kept, reason, wait, signal),
+    rest: () => [],
+    apart: () => [task],
+  }
+  return task
 }
 
 /** @returns those that another worker holds */
