@@ -6,7 +6,7 @@ import { takeInOrder } from '../../src/core/at-once.ts'
 
 /** Lets so many promises come to rest first. */
 async function turns(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await null
+  for (let i = 0; i < count; i++) await Promise.resolve()
 }
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)

@@ -109,11 +109,13 @@ interface Left {
 /** @returns null: there is nothing to go on with */
 async function readLeft(path: string, nowMs: number): Promise<Left | null> {
   const [first, ...rest] = (await readText(path)).split('\n')
-  const beganMs = readLine<Began>(first)?.beganMs
-  if (beganMs === undefined || nowMs - beganMs > rememberedMs || beganMs > nowMs) return null
+  const began = readLine(first)
+  if (began === null || !('beganMs' in began)) return null
+  const { beganMs } = began
+  if (nowMs - beganMs > rememberedMs || beganMs > nowMs) return null
   const entries = rest.flatMap((line) => {
-    const entry = readLine<Entry>(line)
-    return entry === null ? [] : [[entry.what, entry] as const]
+    const entry = readLine(line)
+    return entry === null || 'beganMs' in entry ? [] : [[entry.what, entry] as const]
   })
   return entries.length === 0 ? null : { beganMs, entries: new Map(entries) }
 }
@@ -134,9 +136,9 @@ function lineOf(value: Began | Entry): string {
 }
 
 /** The shape is that of whoever wrote it: this version, by the file's name. A line that is half there, or damaged, is proved again. */
-function readLine<T extends Began | Entry>(line = ''): T | null {
+function readLine(line = ''): Began | Entry | null {
   const json = line.slice(9)
-  return line.startsWith(`${checksumOf(json)} `) ? (JSON.parse(json) as T) : null
+  return line.startsWith(`${checksumOf(json)} `) ? (JSON.parse(json) as Began | Entry) : null
 }
 
 function checksumOf(json: string): string {
