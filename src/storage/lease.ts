@@ -109,13 +109,7 @@ async function mayTakeOver(
 const leaseBytesMax = 64 * 1024
 
 async function currentGeneration(store: ObjectStore, name: LeaseName, signal: AbortSignal): Promise<Current> {
-  let generation = 0
-  for (const { key } of await listAll(store, `${name.prefix}.`, signal)) {
-    const match = key.endsWith(name.ending)
-      ? /^\d+$/.exec(key.slice(name.prefix.length + 1, -name.ending.length))
-      : null
-    if (match !== null) generation = Math.max(generation, Number(match[0]))
-  }
+  const generation = Math.max(0, ...(await generationsOf(store, name, signal)))
   if (generation === 0) return { generation, owner: null }
   const key = keyOf(name, generation)
   const body = await store.get(key, leaseBytesMax)
@@ -123,6 +117,17 @@ async function currentGeneration(store: ObjectStore, name: LeaseName, signal: Ab
   return body === undefined
     ? currentGeneration(store, name, signal)
     : { generation, owner: parseOwner(body, key) }
+}
+
+async function generationsOf(store: ObjectStore, name: LeaseName, signal: AbortSignal): Promise<number[]> {
+  const generations: number[] = []
+  for (const { key } of await listAll(store, `${name.prefix}.`, signal)) {
+    const match = key.endsWith(name.ending)
+      ? /^\d+$/.exec(key.slice(name.prefix.length + 1, -name.ending.length))
+      : null
+    if (match !== null) generations.push(Number(match[0]))
+  }
+  return generations
 }
 
 function keyOf(name: LeaseName, generation: number): string {
@@ -219,12 +224,14 @@ export class Lease {
       return true
     }
     // A holder makes its new generation before it removes the old: if others went past us while we slept, theirs is there to be seen.
-    const newest = await currentGeneration(this.#store, this.#name, new AbortController().signal)
-    if (newest.generation > next) {
+    const generations = await generationsOf(this.#store, this.#name, new AbortController().signal)
+    if (generations.some((generation) => generation > next)) {
       await this.#store.delete(keyOf(this.#name, next))
       return false
     }
-    if (this.#generation > 0) await this.#store.delete(keyOf(this.#name, this.#generation))
+    // Ours, and that of a holder who died between the two.
+    for (const generation of generations)
+      if (generation < next) await this.#store.delete(keyOf(this.#name, generation))
     this.#generation = next
     return true
   }

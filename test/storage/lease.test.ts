@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { acquireLease, leaseHolder, type LeaseOptions, type LeaseOutcome } from '../../src/storage/lease.ts'
+import { listAll } from '../../src/storage/object-store.ts'
 import { isProvablyAlive, isProvablyDead, thisProcess } from '../../src/storage/process-identity.ts'
 import { ManualClock } from '../segment/manual-clock.ts'
 import { MemoryStore } from './memory-store.ts'
@@ -100,6 +101,23 @@ test('one who slept through takeover and renewals cannot renew into the past', a
   assert.equal(await sleeper.renew(), false)
   assert.equal((await leaseHolder(store, 'raw/recorder', '.lease.json', never))?.token, 'other')
   assert.equal(await other.renew(), true)
+})
+
+test('what a holder left who died between two generations goes with the next one', async () => {
+  const store = new MemoryStore()
+  const clock = new ManualClock()
+  const dying = leaseOf(await take(store, clock, 'dying'))
+  const generations = async (): Promise<string[]> =>
+    (await listAll(store, 'raw/', never)).map(({ key }) => key)
+  const [older] = await generations()
+  const body = await store.get(older!, 1024)
+  await dying.renew()
+  await store.putIfAbsent(older!, body!)
+  assert.equal((await generations()).length, 2)
+  const next = leaseOf(await take(store, clock, 'next', { isDead }))
+  assert.deepEqual(await generations(), ['raw/recorder.3.lease.json'])
+  await next.remove()
+  assert.deepEqual(await generations(), [])
 })
 
 test('a lease file that is none is named, with the way out', async () => {
