@@ -68,9 +68,10 @@ function scan(frame: Buffer, into: FrameScan): void {
   into.kind = found.kind
 }
 
-const channelHead = Buffer.from('{"channel":"')
-const timestampHead = Buffer.from('","timestamp":"')
-const sequenceHead = Buffer.from('","sequence_num":')
+// Arrays of numbers: a Buffer on this side, too, makes the comparison half as fast again.
+const channelHead = [...Buffer.from('{"channel":"')]
+const timestampHead = [...Buffer.from('","timestamp":"')]
+const sequenceHead = [...Buffer.from('","sequence_num":')]
 
 /**
  * `{"channel":"…","timestamp":"…","sequence_num":…`, as every recorded frame without client_id begins; false for any other.
