@@ -5,20 +5,20 @@ import { binaryFrame, connectionBits, connectionsMax, recordFields, restText, ty
 import type { Chunk } from './chunk.ts'
 import { ConnectionCounter } from './connection-stats.ts'
 import {
-  closeLine,
   connectionBytes,
   LineEncoder,
   lineBytesMax,
-  openSuffix,
   suffixBytes,
   verbatimReason,
   verbatimRest,
+  writeCrc,
 } from './line.ts'
 
 const braceOpen = 0x7b
 const braceClose = 0x7d
 const lineFeed = 0x0a
 const carriageReturn = 0x0d
+const space = 0x20
 
 /** One line of a batch, lent: valid until the next is read. */
 interface Record {
@@ -69,9 +69,9 @@ export class BatchEncoder {
     const lastN = this.#nextN + batch.lines - 1
     const names = batch.connections.map(connectionBytes)
     const counters = batch.connections.map((name) => new ConnectionCounter(name))
-    const lastRecvNs = this.#writeHeads(batch, names, counters)
-    const reasons = isPlain(batch, this.#starts) ? null : this.#reasons(batch)
-    const bytes = reasons === null ? this.#closeLines(batch) : this.#rewrite(batch, names, reasons)
+    const isPlain = this.#writeLines(batch, names, counters) && isPlainText(batch)
+    const reasons = isPlain ? null : this.#reasons(batch)
+    const bytes = reasons === null ? this.#breakLines(batch) : this.#rewrite(batch, names, reasons)
     this.#nextN = lastN + 1
     return {
       bytes,
@@ -79,31 +79,41 @@ export class BatchEncoder {
       firstN: batch.firstN,
       lastN,
       firstRecvNs: batch.baseNs,
-      lastRecvNs,
+      lastRecvNs: lastRecvNs(batch),
       connections: counters.map((counter) => counter.take()).filter((stretch) => stretch !== null),
       endsSegment: batch.endsSegment,
       batch,
     }
   }
 
-  /** @returns the receive time of the last line */
-  #writeHeads(batch: Batch, names: readonly Uint8Array[], counters: readonly ConnectionCounter[]): bigint {
+  /**
+   * Writes all but the line breaks, each line while the processor has it at hand.
+   *
+   * @returns whether every frame begins and ends as a JSON object
+   */
+  #writeLines(batch: Batch, names: readonly Uint8Array[], counters: readonly ConnectionCounter[]): boolean {
     if (this.#starts.length < batch.lines) this.#starts = new Int32Array(batch.lines * 2)
+    const { bytes } = batch
     const reader = new RecordReader(batch)
-    let at = 0
+    let areObjects = true
+    let from = 0
     for (let line = 0; line < batch.lines; line++) {
       const { kind, connection, sizeBytes, recvNs, sequence } = reader.read(line)
-      if (kind === restText) at = this.#encoder.head(batch.bytes, at, recvNs)
+      let start: number
+      if (kind === restText) start = this.#encoder.head(bytes, from, recvNs)
       else {
-        at = this.#encoder.frameHead(batch.bytes, at, recvNs, names[connection]!, sizeBytes)
+        start = this.#encoder.frameHead(bytes, from, recvNs, names[connection]!, sizeBytes)
         counters[connection]!.add(sequence)
+        areObjects &&= kind !== binaryFrame && isBraced(bytes, start, start + sizeBytes)
       }
-      this.#starts[line] = at
-      openSuffix(batch.bytes, at + sizeBytes)
-      at += sizeBytes + suffixBytes
+      this.#starts[line] = start
+      const end = writeCrc(bytes, from, start + sizeBytes)
+      // Known once all of the batch has been looked at: a frame with a line break of its own cannot stand.
+      bytes[end] = space
+      from = end + 1
     }
-    if (at !== batch.used) throw new Error(`a batch of ${batch.used} bytes took ${at}`)
-    return reader.record.recvNs
+    if (from !== batch.used) throw new Error(`a batch of ${batch.used} bytes took ${from}`)
+    return areObjects
   }
 
   /** Why each frame cannot stand as it came; null when all can after all, such as JSON that is no object. */
@@ -118,13 +128,11 @@ export class BatchEncoder {
     return reasons.every((reason) => reason === null) ? null : reasons
   }
 
-  #closeLines(batch: Batch): Buffer {
-    const bytes = asBuffer(batch.bytes, 0, batch.used)
-    const { records } = batch
-    let from = 0
+  #breakLines(batch: Batch): Buffer {
+    const { bytes, records } = batch
     for (let line = 0; line < batch.lines; line++)
-      from = closeLine(bytes, from, this.#starts[line]! + records[line * recordFields + 1]!)
-    return bytes
+      bytes[this.#starts[line]! + records[line * recordFields + 1]! + suffixBytes - 1] = lineFeed
+    return asBuffer(bytes, 0, batch.used)
   }
 
   /** Into memory of its own, since lines of frames that cannot stand as they came are longer. */
@@ -149,22 +157,21 @@ export class BatchEncoder {
   }
 }
 
+function isBraced(bytes: Uint8Array, from: number, until: number): boolean {
+  return until - from >= 2 && bytes[from] === braceOpen && bytes[until - 1] === braceClose
+}
+
 /**
- * Whether every frame can stand as it came: looked at in one go, since calls cost more than the bytes. The envelopes around
- * the frames are plain, and a frame that begins and ends with a brace shares no character with its neighbour.
+ * Whether frames that begin and end with a brace can all stand as they came: looked at in one go, since calls cost more than the
+ * bytes. The envelopes around them are plain, and such a frame shares no character with its neighbour.
  */
-function isPlain(batch: Batch, starts: Int32Array): boolean {
-  const { bytes, records } = batch
-  for (let line = 0; line < batch.lines; line++) {
-    const kind = records[line * recordFields]! >>> connectionBits
-    if (kind === restText) continue
-    const sizeBytes = records[line * recordFields + 1]!
-    const start = starts[line]!
-    if (kind === binaryFrame || sizeBytes < 2) return false
-    if (bytes[start] !== braceOpen || bytes[start + sizeBytes - 1] !== braceClose) return false
-  }
-  const all = asBuffer(bytes, 0, batch.used)
+function isPlainText(batch: Batch): boolean {
+  const all = asBuffer(batch.bytes, 0, batch.used)
   return all.indexOf(lineFeed) < 0 && all.indexOf(carriageReturn) < 0 && isUtf8(all)
+}
+
+function lastRecvNs({ baseNs, lines, records }: Batch): bigint {
+  return lines === 0 ? baseNs : baseNs + BigInt(records[(lines - 1) * recordFields + 2]!)
 }
 
 function asBuffer(bytes: Uint8Array, from: number, until: number): Buffer {
