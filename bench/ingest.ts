@@ -5,7 +5,16 @@
  */
 
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -80,7 +89,10 @@ function bare(port: number): { child: ChildProcess; done: Promise<number> } {
   }
 }
 
-function recorder(baseDir: string): (port: number) => { child: ChildProcess; done: Promise<number> } {
+function recorder(
+  baseDir: string,
+  letPagesGo: (written: number) => void,
+): (port: number) => { child: ChildProcess; done: Promise<number> } {
   return (port) => {
     // An empty file of its own: whatever the one who runs this has configured is not measured.
     writeFileSync(join(baseDir, 'none.yaml'), '')
@@ -105,24 +117,37 @@ function recorder(baseDir: string): (port: number) => { child: ChildProcess; don
     const done = new Promise<number>((resolve) => {
       createInterface({ input: child.stdout }).on('line', (line) => {
         const durable = /durable_n\D+(\d+)/.exec(line)?.[1]
-        if (durable !== undefined && Number(durable) >= frames) resolve(Date.now())
+        if (durable === undefined) return
+        if (Number(durable) >= frames) resolve(Date.now())
+        letPagesGo(Number(durable))
       })
     })
     return { child, done }
   }
 }
 
+interface HeldPages {
+  /** To be told how many frames are written. */
+  readonly letGo: (written: number) => void
+  readonly close: () => void
+}
+
 /**
- * A recorder that has run for a while writes into memory the machine has in use. A virtual machine that gives free memory back
- * pays for it again at the first touch: up to four times what the copying costs, and no property of the recorder.
+ * A recorder that has run for a while writes into memory that the machine has in use. A virtual machine that gives free memory back
+ * pays for it again at the first touch: three to five times what the copying costs, and no property of the recorder. So a file
+ * holds as much memory as will be written, and lets go of it a little ahead of the recorder.
  */
-function warmPages(folder: string): void {
-  const path = join(folder, 'warm')
-  const file = openSync(path, 'w')
+function holdPages(folder: string): HeldPages {
+  const lineBytes = frameBytes + 110
+  const aheadBytes = 256 * 1024 * 1024
+  const file = openSync(join(folder, 'held'), 'w')
   const piece = Buffer.alloc(1024 * 1024)
-  for (let written = 0; written < frames * (frameBytes + 110); written += piece.length) writeSync(file, piece)
-  closeSync(file)
-  rmSync(path)
+  let heldBytes = 0
+  while (heldBytes < frames * lineBytes) heldBytes += writeSync(file, piece)
+  return {
+    letGo: (written) => ftruncateSync(file, Math.max(0, heldBytes - written * lineBytes - aheadBytes)),
+    close: () => closeSync(file),
+  }
 }
 
 async function main(): Promise<void> {
@@ -130,8 +155,9 @@ async function main(): Promise<void> {
   for (let round = 0; round < rounds; round++) {
     runs.bare.push(await measure(bare))
     const baseDir = mkdtempSync(join(tmpdir(), 'mdv-bench-'))
-    warmPages(baseDir)
-    runs.durable.push(await measure(recorder(baseDir)))
+    const pages = holdPages(baseDir)
+    runs.durable.push(await measure(recorder(baseDir, pages.letGo)))
+    pages.close()
     rmSync(baseDir, { recursive: true, force: true })
   }
   const rows = Object.entries(runs).map(([name, all]) => {

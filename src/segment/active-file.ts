@@ -26,6 +26,14 @@ const noLines: Counts = {
   last_recv_ns: null,
 }
 
+/** What is known of the file's bytes up to some line. */
+interface Extent {
+  readonly counts: Counts
+  /** As JSON: what of it there is later must not change what was true then. */
+  readonly connections: string
+  readonly hash: Hash
+}
+
 export class ActiveFile {
   readonly path: string
   readonly label: string
@@ -33,10 +41,11 @@ export class ActiveFile {
   readonly #disk: Disk
   readonly #file: DiskFile
   readonly #connections = new SealedConnections()
-  #counts: Counts = noLines
-  /** Written, not durable yet. */
-  #unsynced: readonly Chunk[] = []
-  #durable: { readonly counts: Counts; readonly connections: string; readonly hash: Hash }
+  readonly #hash = createHash('sha256')
+  /** All that the file system has taken. */
+  #written: Extent
+  /** What a power loss keeps of it. */
+  #durable: Extent
 
   private constructor(disk: Disk, file: DiskFile, path: string, label: string, header: SegmentHeader) {
     this.#disk = disk
@@ -44,7 +53,7 @@ export class ActiveFile {
     this.path = path
     this.label = label
     this.header = header
-    this.#durable = { counts: noLines, connections: '[]', hash: createHash('sha256') }
+    this.#written = this.#durable = this.#extentOf(noLines)
   }
 
   /** Makes the file with its header. Neither is durable before the first `sync`. EEXIST when the name is taken. */
@@ -53,8 +62,8 @@ export class ActiveFile {
     try {
       const bytes = Buffer.from(`${JSON.stringify({ segment: header })}\n`)
       await writeAll(active.#file, bytes)
-      active.#counts = { ...noLines, bytes: bytes.length }
-      active.#durable.hash.update(bytes)
+      active.#hash.update(bytes)
+      active.#written = active.#extentOf({ ...noLines, bytes: bytes.length })
       // Before any of its lines is called durable, the file's name must be.
       await disk.syncFolder(dirname(path))
       return active
@@ -65,12 +74,9 @@ export class ActiveFile {
     }
   }
 
-  get sizeBytes(): number {
-    return this.#counts.bytes
-  }
-
-  get lines(): number {
-    return this.#counts.lines
+  /** Bytes that a power loss keeps. */
+  get durableBytes(): number {
+    return this.#durable.counts.bytes
   }
 
   /** Lines that a power loss keeps. */
@@ -85,43 +91,32 @@ export class ActiveFile {
     return { ...counts, sha256, connections: JSON.parse(connections) as Seal['connections'] }
   }
 
+  /** One after the other; a `sync` may go on meanwhile. */
   async write(chunks: readonly Chunk[]): Promise<void> {
-    await writeAllPieces(
+    const writing = writeAllPieces(
       this.#file,
       chunks.map((chunk) => chunk.bytes).filter((bytes) => bytes.length > 0),
     )
-    for (const chunk of chunks) this.#count(chunk)
-    this.#unsynced = [...this.#unsynced, ...chunks]
+    // While the file system copies: both read what the processor has at hand. Of no account if this fails, as the file is then.
+    for (const { bytes } of chunks) this.#hash.update(bytes)
+    await writing
+    for (const { connections } of chunks) this.#connections.add(connections)
+    this.#written = this.#extentOf(chunks.reduce(addChunk, this.#written.counts))
   }
 
-  #count(chunk: Chunk): void {
-    this.#connections.add(chunk.connections)
-    const before = this.#counts
-    const bytes = before.bytes + chunk.bytes.length
-    if (chunk.lines === 0) return
-    this.#counts = {
-      lines: before.lines + chunk.lines,
-      bytes,
-      first_n: before.first_n ?? chunk.firstN,
-      last_n: chunk.lastN,
-      first_recv_ns: before.first_recv_ns ?? String(chunk.firstRecvNs),
-      last_recv_ns: String(chunk.lastRecvNs),
-    }
+  #extentOf(counts: Counts): Extent {
+    return { counts, connections: JSON.stringify(this.#connections), hash: this.#hash.copy() }
   }
 
   /**
-   * What is written is durable when this returns.
+   * What was written before this began is durable when it returns.
    *
    * @param toDisk false: counted as durable without syncing, for recorders that were told not to
    */
   async sync(toDisk: boolean): Promise<void> {
-    const syncing = toDisk ? this.#file.datasync() : Promise.resolve()
-    // While the disk works. Of a copy, since what the disk refuses does not count.
-    const hash = this.#durable.hash.copy()
-    for (const { bytes } of this.#unsynced) hash.update(bytes)
-    await syncing
-    this.#unsynced = []
-    this.#durable = { counts: this.#counts, connections: JSON.stringify(this.#connections), hash }
+    const written = this.#written
+    if (toDisk) await this.#file.datasync()
+    this.#durable = written
   }
 
   /** Writes the seal after lines that are durable already, syncs and closes. */
@@ -141,5 +136,17 @@ export class ActiveFile {
   async remove(): Promise<void> {
     await this.abandon()
     await this.#disk.unlink(this.path)
+  }
+}
+
+function addChunk(before: Counts, chunk: Chunk): Counts {
+  if (chunk.lines === 0) return before
+  return {
+    lines: before.lines + chunk.lines,
+    bytes: before.bytes + chunk.bytes.length,
+    first_n: before.first_n ?? chunk.firstN,
+    last_n: chunk.lastN,
+    first_recv_ns: before.first_recv_ns ?? String(chunk.firstRecvNs),
+    last_recv_ns: String(chunk.lastRecvNs),
   }
 }

@@ -84,8 +84,19 @@ export interface Writer {
 
 export type OpenWriter = (options: WriterOptions, events: WriterEvents) => Writer
 
+/** Small enough to stay in a processor's cache from the encoding to the copy (measured: 4 MiB beats 1 and 8 by a tenth). */
+const groupBytesMax = 4 * 1024 * 1024
 const retryAfterMs = 1000
 const retrySuspectsMs = 10_000
+
+/**
+ * Whether nothing more is to be written and synced together with these. A segment's end closes a group, and so does its size: however
+ * much waits, bytes are written and hashed while the processor still has them at hand.
+ */
+function isWhole(group: readonly Chunk[]): boolean {
+  if (group.at(-1)?.endsSegment === true) return true
+  return group.reduce((sum, chunk) => sum + chunk.bytes.length, 0) >= groupBytesMax
+}
 
 /** Writes on the calling thread. */
 export function writeHere(deps: WriterDeps): OpenWriter {
@@ -98,8 +109,16 @@ class SegmentWriter implements Writer {
   readonly #events: WriterEvents
   readonly #encoder = new BatchEncoder()
   readonly #stats: WriterStats = { ...noStats }
-  /** Oldest first, none of them durable. */
-  #waiting: Chunk[] = []
+  /** Oldest first. */
+  #waiting: Batch[] = []
+  /** What came before them: encoded, and not in the active file yet. */
+  #group: Chunk[] = []
+  /** What came before that: in the active file, and not durable yet. */
+  #written: Chunk[] = []
+  /** Syncs what is written, again and again, beside the writing of newer lines. */
+  #syncing: Promise<void> | null = null
+  /** What ended it; the active file is not to be trusted any more. */
+  #syncFailure: { readonly error: unknown } | null = null
   #active: ActiveFile | null = null
   /** Ended files that stay unsealed until the next one has durable lines: a recorder's last file is always there for recovery to close. */
   #ended: ActiveFile[] = []
@@ -123,7 +142,7 @@ class SegmentWriter implements Writer {
   }
 
   write(batch: Batch): void {
-    this.#waiting.push(this.#encoder.encode(batch))
+    this.#waiting.push(batch)
     this.#wake?.()
   }
 
@@ -140,42 +159,82 @@ class SegmentWriter implements Writer {
   /** Writes what waits, until told to stop and nothing waits. Disk trouble is reported and tried again, never skipped. */
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
+      this.#encodeGroup()
       try {
-        await this.#commitWaiting()
+        await this.#writeGroup()
       } catch (error) {
         await this.#survive(error)
         continue
       }
-      if (this.#suspects.length > 0)
-        this.#sealing ??= this.#sealSuspects().finally(() => (this.#sealing = null))
+      this.#sealSoon()
       if (this.#waiting.length > 0) continue
-      if (this.#closing) return await this.#finish()
+      if (this.#closing && this.#written.length === 0) return await this.#finish()
       await new Promise<void>((resolve) => (this.#wake = resolve))
       this.#wake = null
     }
+    await this.#syncing
   }
 
-  async #commitWaiting(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      // Chunks that arrive meanwhile wait for the next group; a segment's end closes the group.
-      const end = this.#waiting.findIndex((chunk) => chunk.endsSegment)
-      const group = this.#waiting.slice(0, end < 0 ? undefined : end + 1)
-      if (this.#active === null && group.every((chunk) => chunk.lines === 0)) {
-        // The end of a segment whose file failed after its last line was durable: there is nothing left to end.
-        this.#nowDurable(group)
-        continue
-      }
+  /**
+   * Encodes what is written together. A segment's end closes a group, and so does its size: however much waits, bytes are written
+   * and hashed while the processor still has them at hand.
+   */
+  #encodeGroup(): void {
+    let taken = 0
+    while (taken < this.#waiting.length && !isWhole(this.#group))
+      this.#group.push(this.#encoder.encode(this.#waiting[taken++]!))
+    if (taken > 0) this.#waiting = this.#waiting.slice(taken)
+  }
+
+  async #writeGroup(): Promise<void> {
+    this.#refuseAfterFailure()
+    const group = this.#group
+    if (group.length === 0) return
+    const isNothing = this.#active === null && group.every((chunk) => chunk.lines === 0)
+    if (!isNothing) {
       this.#active ??= await this.#openActive(group[0]!)
       await this.#active.write(group)
-      await this.#sync(this.#active)
-      this.#nowDurable(group)
+    }
+    this.#group = []
+    // Else the end of a segment whose file failed after its last line was durable: there is nothing left to end.
+    if (this.#active === null) return this.#nowDurable(group)
+    this.#written.push(...group)
+    this.#syncSoon(this.#active)
+    const last = group.at(-1)!
+    if (last.endsSegment) await this.#endActive(this.#active, last.batch.isFollowed)
+  }
+
+  async #endActive(active: ActiveFile, isFollowed: boolean): Promise<void> {
+    await this.#syncing
+    this.#refuseAfterFailure()
+    this.#prev = active.durableSeal().sha256
+    this.#ended.push(active)
+    this.#active = null
+    this.#lookAtActive()
+    if (!isFollowed) this.#sealEnded()
+  }
+
+  #refuseAfterFailure(): void {
+    if (this.#syncFailure !== null) throw this.#syncFailure.error
+  }
+
+  #syncSoon(active: ActiveFile): void {
+    this.#syncing ??= this.#syncWritten(active)
+      .catch((error: unknown) => {
+        this.#syncFailure = { error }
+      })
+      .finally(() => {
+        this.#syncing = null
+        this.#wake?.()
+      })
+  }
+
+  async #syncWritten(active: ActiveFile): Promise<void> {
+    while (this.#written.length > 0) {
+      const covered = this.#written.length
+      await this.#sync(active)
+      this.#nowDurable(this.#written.splice(0, covered))
       this.#sealEnded()
-      if (end < 0) continue
-      this.#prev = this.#active.durableSeal().sha256
-      this.#ended.push(this.#active)
-      this.#active = null
-      this.#lookAtActive()
-      if (!group.at(-1)!.batch.isFollowed) this.#sealEnded()
     }
   }
 
@@ -226,7 +285,6 @@ class SegmentWriter implements Writer {
   }
 
   #nowDurable(group: readonly Chunk[]): void {
-    this.#waiting = this.#waiting.slice(group.length)
     const stats = this.#stats
     for (const chunk of group) {
       stats.linesWritten += chunk.lines
@@ -240,7 +298,7 @@ class SegmentWriter implements Writer {
   }
 
   #lookAtActive(): void {
-    this.#stats.activeSizeBytes = this.#active?.sizeBytes ?? 0
+    this.#stats.activeSizeBytes = this.#active?.durableBytes ?? 0
     this.#stats.activeLabel = this.#active?.label ?? null
     this.#stats.activeFirstN = this.#active?.header.n ?? null
   }
@@ -272,8 +330,11 @@ class SegmentWriter implements Writer {
 
   /** Gives the active file up and waits a little: the lines it did not make durable go into the next one. */
   async #survive(error: unknown): Promise<void> {
+    await this.#syncing
+    this.#syncFailure = null
     const active = this.#active
     this.#active = null
+    this.#group.unshift(...this.#written.splice(0))
     this.#report(error)
     if (active !== null) {
       await active.abandon()

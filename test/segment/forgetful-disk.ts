@@ -48,6 +48,8 @@ let graves = 0
 export class ForgetfulDisk implements Disk {
   /** Throws to refuse a step. */
   refuse: (step: DiskStep, path: string) => void = () => undefined
+  /** How long a sync takes. */
+  holdSync: (path: string) => Promise<void> = () => Promise.resolve()
   /** The most bytes one write takes. */
   writeBytesMax = Number.POSITIVE_INFINITY
   steps = 0
@@ -82,14 +84,14 @@ export class ForgetfulDisk implements Disk {
       const inode = { path, syncedBytes: 0, beforeCut: null }
       this.#inodes.set(path, inode)
       this.#newNames.add(path)
-      return this.#file(file, inode)
+      return this.#file(file, inode, 0)
     })
   }
 
   async append(path: string): Promise<DiskFile> {
     if (this.isCrashed) throw new CrashNow()
     const file = await realDisk.append(path)
-    return this.#file(file, await this.#inodeOf(path))
+    return this.#file(file, await this.#inodeOf(path), await sizeOf(path))
   }
 
   link(path: string, newPath: string): Promise<void> {
@@ -218,29 +220,40 @@ export class ForgetfulDisk implements Disk {
     return inode
   }
 
-  #file(file: DiskFile, inode: Inode): DiskFile {
+  #file(file: DiskFile, inode: Inode, sizeBytes: number): DiskFile {
     this.#open.add(file)
+    const write = (bytes: Uint8Array, from: number, length: number): Promise<number> =>
+      this.#step('write', inode.path, async () => {
+        const taken = await file.write(bytes, from, length)
+        sizeBytes += taken
+        return taken
+      })
     return {
       writev: async (pieces) => {
         // As one call: what it takes of the pieces is what a write of all of them would.
         const bytes = Buffer.concat(pieces)
         const taken = Math.min(bytes.length, this.writeBytesMax)
-        return this.#step('write', inode.path, () => file.write(bytes, 0, taken))
+        return write(bytes, 0, taken)
       },
       write: (bytes, from, length) => {
-        const taken = Math.min(length, this.writeBytesMax)
-        return this.#step('write', inode.path, () => file.write(bytes, from, taken))
+        return write(bytes, from, Math.min(length, this.writeBytesMax))
       },
-      datasync: () =>
-        this.#step('datasync', inode.path, async () => {
-          inode.syncedBytes = await sizeOf(inode.path)
+      datasync: async () => {
+        // Of what is written while it works, it promises nothing.
+        const covered = sizeBytes
+        await this.holdSync(inode.path)
+        return this.#step('datasync', inode.path, () => {
+          inode.syncedBytes = covered
           inode.beforeCut = null
-        }),
-      truncate: (sizeBytes) =>
+          return Promise.resolve()
+        })
+      },
+      truncate: (newSizeBytes) =>
         this.#step('truncate', inode.path, async () => {
           inode.beforeCut = await readFile(inode.path)
-          await file.truncate(sizeBytes)
-          inode.syncedBytes = Math.min(inode.syncedBytes, sizeBytes)
+          await file.truncate(newSizeBytes)
+          sizeBytes = newSizeBytes
+          inode.syncedBytes = Math.min(inode.syncedBytes, newSizeBytes)
         }),
       close: async () => {
         if (this.#open.delete(file)) await file.close()

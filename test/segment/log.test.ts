@@ -1,7 +1,7 @@
 /** The recorder's log on disks that work, refuse, and take half of what they are given. */
 
 import assert from 'node:assert/strict'
-import { readdir } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { test } from 'node:test'
@@ -15,6 +15,7 @@ import {
   recover,
   settle,
   startRecording,
+  type Place,
   type Recording,
 } from './recorded.ts'
 
@@ -130,6 +131,70 @@ for (const [step, code] of [
     assert.ok(hits > 0, 'the fault was met')
   })
 }
+
+async function activeBytes(place: Place): Promise<number> {
+  const folder = join(place.base, 'raw', 'active', 'coinbase')
+  const sizes = (await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size)
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
+}
+
+/** A recording with ten lines in a sync that goes on until it is let go, and ten more that were written behind them meanwhile. */
+async function writeBehindSync(
+  place: Place,
+): Promise<{ recording: Recording; disk: ForgetfulDisk; endSync: () => void }> {
+  const disk = new ForgetfulDisk(place.grave)
+  const recording = await startRecording(place, disk)
+  const held: (() => void)[] = []
+  disk.holdSync = (path) =>
+    isOfSegments(path) ? new Promise((resolve) => held.push(resolve)) : Promise.resolve()
+  append(recording, 10)
+  void recording.log.flush()
+  while (held.length === 0) await nextTurn()
+  const sizeBytes = await activeBytes(place)
+  append(recording, 10)
+  void recording.log.flush()
+  // The write is reported before the look that found its bytes.
+  while ((await activeBytes(place)) === sizeBytes) await nextTurn()
+  await nextTurn()
+  return { recording, disk, endSync: () => held.shift()?.() }
+}
+
+test('what is written while a sync is at work is not durable by it', async (t) => {
+  const { recording, disk, endSync } = await writeBehindSync(await makePlace(t))
+  const { log } = recording
+  const told = new Promise<void>((resolve) => void log.flush().then(resolve))
+  endSync()
+  while (log.durableN === 0) await nextTurn()
+  assert.equal(log.durableN, 10)
+  disk.holdSync = () => Promise.resolve()
+  while (log.durableN === 10) {
+    endSync()
+    await nextTurn()
+  }
+  await told
+  assert.equal(log.durableN, 20)
+  await settle(recording, log.close())
+})
+
+test('what was written while a sync was at work that fails is written again, once', async (t) => {
+  const place = await makePlace(t)
+  const { recording, disk, endSync } = await writeBehindSync(place)
+  let refusals = 0
+  disk.refuse = (step, path) => {
+    if (step === 'datasync' && isOfSegments(path) && ++refusals === 1) throw systemError('EIO')
+  }
+  disk.holdSync = () => Promise.resolve()
+  endSync()
+  await settle(recording, recording.log.close())
+  assert.equal(recording.log.durableN, 20)
+  const segments = await publishedSegments(place)
+  assert.equal(assertWhole(segments), 20)
+  assert.equal(segments.flatMap(({ lines }) => lines).length, 20)
+  assert.deepEqual(
+    recording.troubles.map(({ kind }) => kind),
+    ['unavailable'],
+  )
+})
 
 test('a full disk stops the taking of frames at the limit of the queue, and goes on by itself in a new segment', async (t) => {
   const place = await makePlace(t)
