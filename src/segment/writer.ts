@@ -117,7 +117,7 @@ class SegmentWriter implements Writer {
   #written: Chunk[] = []
   /** Syncs what is written, again and again, beside the writing of newer lines. */
   #syncing: Promise<void> | null = null
-  /** What ended it; the active file is not to be trusted any more. */
+  /** What a sync failed of: the active file is not to be trusted any more. */
   #syncFailure: { readonly error: unknown } | null = null
   #active: ActiveFile | null = null
   /** Ended files that stay unsealed until the next one has durable lines: a recorder's last file is always there for recovery to close. */
@@ -167,7 +167,7 @@ class SegmentWriter implements Writer {
         continue
       }
       this.#sealSoon()
-      if (this.#waiting.length > 0) continue
+      if (this.#waiting.length > 0 || this.#syncFailure !== null) continue
       if (this.#closing && this.#written.length === 0) return await this.#finish()
       await new Promise<void>((resolve) => (this.#wake = resolve))
       this.#wake = null
@@ -199,7 +199,9 @@ class SegmentWriter implements Writer {
     // Else the end of a segment whose file failed after its last line was durable: there is nothing left to end.
     if (this.#active === null) return this.#nowDurable(group)
     this.#written.push(...group)
-    this.#syncSoon(this.#active)
+    // Before another sync is tried: it might say that all is well, of bytes that the last one lost.
+    this.#refuseAfterFailure()
+    this.#syncing ??= this.#syncWritten(this.#active)
     const last = group.at(-1)!
     if (last.endsSegment) await this.#endActive(this.#active, last.batch.isFollowed)
   }
@@ -218,24 +220,20 @@ class SegmentWriter implements Writer {
     if (this.#syncFailure !== null) throw this.#syncFailure.error
   }
 
-  #syncSoon(active: ActiveFile): void {
-    this.#syncing ??= this.#syncWritten(active)
-      .catch((error: unknown) => {
-        this.#syncFailure = { error }
-      })
-      .finally(() => {
-        this.#syncing = null
-        this.#wake?.()
-      })
-  }
-
+  /** Never rejects. Ends in the turn in which it finds nothing more to sync: whoever writes after that begins anew. */
   async #syncWritten(active: ActiveFile): Promise<void> {
-    while (this.#written.length > 0) {
-      const covered = this.#written.length
-      await this.#sync(active)
-      this.#nowDurable(this.#written.splice(0, covered))
-      this.#sealEnded()
+    try {
+      while (this.#written.length > 0) {
+        const covered = this.#written.length
+        await this.#sync(active)
+        this.#nowDurable(this.#written.splice(0, covered))
+        this.#sealEnded()
+      }
+    } catch (error) {
+      this.#syncFailure = { error }
     }
+    this.#syncing = null
+    this.#wake?.()
   }
 
   async #openActive(first: Chunk): Promise<ActiveFile> {

@@ -48,6 +48,8 @@ let graves = 0
 export class ForgetfulDisk implements Disk {
   /** Throws to refuse a step. */
   refuse: (step: DiskStep, path: string) => void = () => undefined
+  /** How long a write takes, after its bytes are there. */
+  holdWrite: (path: string) => Promise<void> = () => Promise.resolve()
   /** How long a sync takes. */
   holdSync: (path: string) => Promise<void> = () => Promise.resolve()
   /** The most bytes one write takes. */
@@ -226,6 +228,7 @@ export class ForgetfulDisk implements Disk {
       this.#step('write', inode.path, async () => {
         const taken = await file.write(bytes, from, length)
         sizeBytes += taken
+        await this.holdWrite(inode.path)
         return taken
       })
     return {

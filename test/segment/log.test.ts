@@ -196,6 +196,35 @@ test('what was written while a sync was at work that fails is written again, onc
   )
 })
 
+test('after a sync that failed no other is tried on that file, even if a write was under way', async (t) => {
+  const place = await makePlace(t)
+  const { recording, disk, endSync } = await writeBehindSync(place)
+  let endWrite = (): void => undefined
+  disk.holdWrite = () => new Promise((resolve) => (endWrite = resolve))
+  const sizeBytes = await activeBytes(place)
+  append(recording, 10)
+  void recording.log.flush()
+  while ((await activeBytes(place)) === sizeBytes) await nextTurn()
+  const steps: DiskStep[] = []
+  disk.refuse = (step, path) => {
+    if (!isOfSegments(path)) return
+    steps.push(step)
+    if (steps.length === 1) throw systemError('EIO')
+  }
+  disk.holdSync = () => Promise.resolve()
+  disk.holdWrite = () => Promise.resolve()
+  endSync()
+  while (steps.length === 0) await nextTurn()
+  for (let i = 0; i < 10; i++) await nextTurn()
+  endWrite()
+  await settle(recording, recording.log.close())
+  assert.deepEqual(steps.slice(0, 2), ['datasync', 'unlink'])
+  const segments = await publishedSegments(place)
+  assert.equal(assertWhole(segments), recording.log.nextN - 1)
+  const frames = segments.flatMap(({ lines }) => lines).filter(({ kind }) => kind === 'frame')
+  assert.equal(frames.length, 30)
+})
+
 test('a full disk stops the taking of frames at the limit of the queue, and goes on by itself in a new segment', async (t) => {
   const place = await makePlace(t)
   const disk = new ForgetfulDisk(place.grave)
