@@ -76,7 +76,14 @@ const sources: Readonly<Record<string, string>> = {
   CREDENTIALS_SSO: 'SSO',
   CREDENTIALS_STS_ASSUME_ROLE_WEB_ID: 'web identity',
   CREDENTIALS_HTTP: 'the container',
-  CREDENTIALS_IMDS: 'the instance role',
+  CREDENTIALS_PROCESS: 'a program that a profile names',
+}
+
+/** Where the SDK's chain found them. Of all its parts only that of instances puts no name to what it finds. */
+function sourceOf(found: object): string {
+  const names = Object.keys((found as { readonly $source?: object }).$source ?? {})
+  if (names.length === 0) return 'the instance role'
+  return names.map((name) => sources[name]).find((word) => word !== undefined) ?? 'the AWS chain'
 }
 
 const credentials: BucketCheck = (connection, _around, place) => ({
@@ -84,11 +91,7 @@ const credentials: BucketCheck = (connection, _around, place) => ({
   of: 'machine',
   async run() {
     const found = await connection.request('head', ({ client }) => client.config.credentials())
-    const source = Object.keys((found as { $source?: object }).$source ?? {}).map((key) => sources[key])
-    const from =
-      place.credentials === null
-        ? (source.find((word) => word !== undefined) ?? 'the AWS chain')
-        : 'the configuration'
+    const from = place.credentials === null ? sourceOf(found) : 'the configuration'
     const until = found.expiration === undefined ? '' : `, until ${found.expiration.toISOString()}`
     return ok(`from ${from}, key …${found.accessKeyId.slice(-4)}${until}`)
   },
