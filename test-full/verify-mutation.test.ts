@@ -4,11 +4,12 @@
  */
 
 import assert from 'node:assert/strict'
-import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { seededRandom } from '../src/core/random.ts'
+import type { Receipt } from '../src/table/receipt.ts'
 import { errorsOf, makeVault, victimOf, ways } from './damaged-vault.ts'
 
 const seed = Number(process.env['MDV_SEED'] ?? Date.now() % 1_000_000)
@@ -42,5 +43,25 @@ test(`each of ${mutations} damages is found (MDV_SEED=${seed})`, async (t) => {
     await rm(vault, { recursive: true, force: true })
   }
   t.diagnostic([...tried].map(([name, count]) => `${name} ${count}`).join(' · '))
+  assert.deepEqual(missed, [])
+})
+
+test('a job with bytes so damaged that they hold no counter misses no other line: each of its parts is missed', async () => {
+  const receipts = join(whole, 'processed', 'coinbase', '_receipts')
+  const texts = await Promise.all(
+    (await readdir(receipts)).map((name) => readFile(join(receipts, name), 'utf8')),
+  )
+  const receipt = texts.map((text) => JSON.parse(text) as Receipt).find(({ lines }) => lines.rejected > 0)!
+  const vault = join(folder, 'victim')
+  const missed: string[] = []
+  for (const part of receipt.parts) {
+    await cp(whole, vault, { recursive: true })
+    const parts = receipt.parts.filter((one) => one !== part)
+    const path = join(vault, 'processed', 'coinbase', '_receipts', `${receipt.job}.json`)
+    await writeFile(path, JSON.stringify({ ...receipt, parts }))
+    const found = await errorsOf(vault)
+    if (!found.some(({ kind }) => kind === 'lines_missing')) missed.push(`${part.key}, ${part.rows} rows`)
+    await rm(vault, { recursive: true, force: true })
+  }
   assert.deepEqual(missed, [])
 })

@@ -7,7 +7,7 @@ import type { SegmentEntry } from '../segments.ts'
 import { jobRemedy, type Finding } from './finding.ts'
 import { checkParts, type PartPaths } from './parts.ts'
 import type { VerifyProgress } from './progress.ts'
-import { readRejects } from './rejects.ts'
+import { readRejects, type RejectedLines } from './rejects.ts'
 import type { RowEngine } from './row-engine.ts'
 import { checkRows } from './rows.ts'
 import type { Scans } from './scan-task.ts'
@@ -17,6 +17,7 @@ export type RebuildCheck = (
   store: ObjectStore,
   receipt: Receipt,
   paths: PartPaths,
+  rejects: RejectedLines,
   raw: SegmentEntry,
   engine: RowEngine,
   signal: AbortSignal,
@@ -82,7 +83,10 @@ async function verifyOnce(
   const rows = await checkRows(engine, receipt, checked.paths, rejects, remedy)
   const accounted = { findings: [...findings, ...rows.findings], frames: 0, sequences: rows.sequences }
   if (deps.rebuild === null || accounted.findings.length > 0) return accounted
-  return { ...accounted, ...(await rebuildAll(deps, deps.rebuild, receipt, checked.paths, raws, signal)) }
+  return {
+    ...accounted,
+    ...(await rebuildAll(deps, deps.rebuild, receipt, checked.paths, rejects, raws, signal)),
+  }
 }
 
 /** The files of the parts are there until it is done. */
@@ -91,13 +95,14 @@ async function rebuildAll(
   rebuild: RebuildCheck,
   receipt: Receipt,
   paths: PartPaths,
+  rejects: RejectedLines,
   raws: readonly SegmentEntry[],
   signal: AbortSignal,
 ): Promise<Pick<CheckedJob, 'frames' | 'findings'>> {
   let frames = 0
   const differing: Finding[] = []
   for (const raw of raws) {
-    const rebuilt = await rebuild(store, receipt, paths, raw, engine, signal)
+    const rebuilt = await rebuild(store, receipt, paths, rejects, raw, engine, signal)
     frames += rebuilt.frames
     differing.push(...rebuilt.findings)
   }

@@ -18,17 +18,19 @@ import { tableNames } from '../../table/receipt.ts'
 import { jobError, jobRemedy, type Finding } from './finding.ts'
 import { isEqualJson } from './json-equal.ts'
 import type { PartPaths } from './parts.ts'
+import type { RejectedLines } from './rejects.ts'
 import type { RowEngine } from './row-engine.ts'
 import type { SegmentEntry } from '../segments.ts'
 import { sqlText } from '../views.ts'
 
-/** Frames beyond this that differ are counted and not told one by one. */
-const differingMax = 5
+/** Lines beyond this are counted and not told one by one. */
+const toldMax = 5
 
 export async function rebuildCheck(
   store: ObjectStore,
   receipt: Receipt,
   paths: PartPaths,
+  rejects: RejectedLines,
   raw: SegmentEntry,
   engine: RowEngine,
   signal: AbortSignal,
@@ -39,6 +41,9 @@ export async function rebuildCheck(
     const streams = tableNames.map((table, i) =>
       openStream(receipt, paths, table, source.recorder, connections[i]!),
     )
+    const rejected = new Set(
+      rejects.counted.filter(({ recorder }) => recorder === source.recorder).map(({ n }) => n),
+    )
     const key = raw.rawKey!
     const bytes = unpacked(
       key,
@@ -47,7 +52,7 @@ export async function rebuildCheck(
       signal,
     )
     try {
-      return await compare(receipt, bytes, streams, signal)
+      return await compare(receipt, bytes, streams, rejected, signal)
     } catch (thrown) {
       // Raw bytes that cannot be unpacked are told of where they are looked at; here there is nothing to compare with.
       if (thrown instanceof VaultError && thrown.kind === 'corrupt') return { frames: 0, findings: [] }
@@ -60,33 +65,50 @@ async function compare(
   receipt: Receipt,
   bytes: AsyncIterable<Buffer>,
   streams: readonly RowStream[],
+  rejected: ReadonlySet<number>,
   signal: AbortSignal,
 ): Promise<{ readonly frames: number; readonly findings: readonly Finding[] }> {
   let frames = 0
   const differing: number[] = []
+  const missing: number[] = []
   for await (const batch of readSegmentChunks(bytes)) {
     signal.throwIfAborted()
     for (const line of batch) {
       if (line.kind === 'bad') continue
       const found = await rowsOf(streams, line.n)
-      // Rejected lines have no rows; that they are among the rejects is part of the accounting.
-      if (found === null || line.kind === 'unknown') continue
+      if (found === null) {
+        // The accounting cannot miss it where bytes were rejected that hold no counter: it might have been in them.
+        if (!rejected.has(line.n)) missing.push(line.n)
+        continue
+      }
+      if (line.kind === 'unknown') continue
       frames++
       if (!isSame(line, found.table, found.rows)) differing.push(line.n)
     }
   }
-  return { frames, findings: differing.length === 0 ? [] : [differs(receipt, differing)] }
+  const findings = [
+    ...told(
+      'rebuild_differs',
+      receipt,
+      differing,
+      'made again from Parquet are not what the raw segment has',
+    ),
+    ...told('lines_missing', receipt, missing, 'of the raw segment are neither in a table nor rejected'),
+  ]
+  return { frames, findings }
 }
 
-function differs(receipt: Receipt, differing: readonly number[]): Finding {
-  const which = differing.slice(0, differingMax).join(', ')
-  const more = differing.length > differingMax ? ', …' : ''
-  return jobError(
-    'rebuild_differs',
-    receipt.job,
-    `${differing.length} lines made again from Parquet are not what the raw segment has (n ${which}${more})`,
-    jobRemedy(receipt, true),
-  )
+function told(
+  kind: 'rebuild_differs' | 'lines_missing',
+  receipt: Receipt,
+  lines: readonly number[],
+  words: string,
+): Finding[] {
+  if (lines.length === 0) return []
+  const which = lines.slice(0, toldMax).join(', ')
+  const more = lines.length > toldMax ? ', …' : ''
+  const message = `${lines.length} lines ${words} (n ${which}${more})`
+  return [jobError(kind, receipt.job, message, jobRemedy(receipt, true))]
 }
 
 async function rowsOf(
