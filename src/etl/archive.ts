@@ -18,11 +18,12 @@ import type { ReceiptSource } from '../table/receipt.ts'
 export type ArchiveEnding = 'zst' | 'gz'
 
 /** What newer versions of node:zlib have (22.15, 23.8) and the types of older ones do not know. */
-interface ZstdMaybe {
+interface ZlibMaybeZstd {
+  readonly createGzip: () => Transform
   readonly createZstdCompress?: () => Transform
 }
 
-const zstd = zlib as unknown as ZstdMaybe
+const zstd: ZlibMaybeZstd = zlib
 
 /** The best this version of Node can write. */
 export const archiveEnding: ArchiveEnding = zstd.createZstdCompress === undefined ? 'gz' : 'zst'
@@ -62,7 +63,7 @@ export async function archiveRaw(
   try {
     await pipeline(
       Readable.from(store.read(raw.key, 0, source.size_bytes, signal)),
-      zstd.createZstdCompress?.() ?? zlib.createGzip(),
+      zstd.createZstdCompress?.() ?? zstd.createGzip(),
       createWriteStream(path),
     )
     await store.publishFile(path, key)
