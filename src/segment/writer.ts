@@ -17,8 +17,9 @@ import { ActiveFile } from './active-file.ts'
 import type { Batch, BatchBuffers } from './batch.ts'
 import type { Chunk } from './chunk.ts'
 import { BatchEncoder } from './encode.ts'
-import { sealDurablePart, type Leftover } from './leftover.ts'
-import { freeCounter, publishSegment } from './publish.ts'
+import { sealDurablePart } from './leftover.ts'
+import { freeCounter } from './publish.ts'
+import { Sealer } from './sealer.ts'
 
 export interface WriterOptions {
   readonly venue: string
@@ -87,7 +88,6 @@ export type OpenWriter = (options: WriterOptions, events: WriterEvents) => Write
 /** Small enough to stay in a processor's cache from the encoding to the copy (measured: 4 MiB beats 1 and 8 by a tenth). */
 const groupBytesMax = 4 * 1024 * 1024
 const retryAfterMs = 1000
-const retrySuspectsMs = 10_000
 
 /**
  * Whether nothing more is to be written and synced together with these. A segment's end closes a group, and so does its size: however
@@ -120,13 +120,7 @@ class SegmentWriter implements Writer {
   /** What a sync failed of: the active file is not to be trusted any more. */
   #syncFailure: { readonly error: unknown } | null = null
   #active: ActiveFile | null = null
-  /** Ended files that stay unsealed until the next one has durable lines: a recorder's last file is always there for recovery to close. */
-  #ended: ActiveFile[] = []
-  /** Files that no longer grow and are not published yet, oldest first. */
-  #suspects: Leftover[] = []
-  /** Sealing and publishing go on beside the writing of newer lines. */
-  #sealing: Promise<void> | null = null
-  #suspectsNotBeforeMs = 0
+  readonly #sealer: Sealer
   #prev: string | null = null
   #folderIsNamed = false
   #closing = false
@@ -138,6 +132,14 @@ class SegmentWriter implements Writer {
     this.#deps = deps
     this.#options = options
     this.#events = events
+    this.#sealer = new Sealer(deps, options.venue, this.#stop.signal, {
+      published: () => void this.#stats.segmentsSealed++,
+      waiting: (count) => {
+        this.#stats.suspects = count
+        events.onStats(this.#stats)
+      },
+      trouble: (error) => this.#report(error),
+    })
     this.#loop = this.#run()
   }
 
@@ -166,9 +168,9 @@ class SegmentWriter implements Writer {
         await this.#survive(error)
         continue
       }
-      this.#sealSoon()
+      this.#sealer.tryAgain()
       if (this.#waiting.length > 0 || this.#syncFailure !== null) continue
-      if (this.#closing && this.#written.length === 0) return await this.#finish()
+      if (this.#closing && this.#written.length === 0) return await this.#sealer.finish()
       await new Promise<void>((resolve) => (this.#wake = resolve))
       this.#wake = null
     }
@@ -210,10 +212,10 @@ class SegmentWriter implements Writer {
     await this.#syncing
     this.#refuseAfterFailure()
     this.#prev = active.durableSeal().sha256
-    this.#ended.push(active)
+    this.#sealer.ended(active)
     this.#active = null
     this.#lookAtActive()
-    if (!isFollowed) this.#sealEnded()
+    if (!isFollowed) this.#sealer.sealEnded()
   }
 
   #refuseAfterFailure(): void {
@@ -227,7 +229,7 @@ class SegmentWriter implements Writer {
         const covered = this.#written.length
         await this.#sync(active)
         this.#nowDurable(this.#written.splice(0, covered))
-        this.#sealEnded()
+        this.#sealer.sealEnded()
       }
     } catch (error) {
       this.#syncFailure = { error }
@@ -301,31 +303,6 @@ class SegmentWriter implements Writer {
     this.#stats.activeFirstN = this.#active?.header.n ?? null
   }
 
-  /**
-   * Seals and publishes files whose successor has durable lines, or none will come. Crash before: recovery finds both, and the later
-   * one tells that the earlier one is whole. Crash after the seal: recovery publishes the file as it is.
-   */
-  #sealEnded(): void {
-    this.#suspects.push(...this.#ended.splice(0).map((file): Leftover => ({ file, state: 'whole' })))
-    this.#sealSoon()
-  }
-
-  #sealSoon(): void {
-    if (this.#suspects.length === 0) return
-    this.#sealing ??= this.#sealSuspects().finally(() => (this.#sealing = null))
-  }
-
-  /** The last of them, once nothing waits to be written. */
-  async #finish(): Promise<void> {
-    await this.#sealing
-    // Once more for what failed: then it is left to recovery.
-    for (let attempt = 1; attempt <= 2; attempt++) {
-      this.#sealEnded()
-      this.#sealSoon()
-      await this.#sealing
-    }
-  }
-
   /** Gives the active file up and waits a little: the lines it did not make durable go into the next one. */
   async #survive(error: unknown): Promise<void> {
     await this.#syncing
@@ -343,22 +320,15 @@ class SegmentWriter implements Writer {
   }
 
   async #giveUp(active: ActiveFile): Promise<void> {
-    const suspect: Leftover = { file: active, state: 'failed' }
     const lines = active.durableLines
     try {
       if (lines > 0) this.#prev = active.durableSeal().sha256
       // Nothing in it is durable, and its replacement will begin at the same counter: better gone before that one comes.
-      if (lines === 0) return await sealDurablePart(this.#deps.disk, suspect)
+      if (lines === 0) return await sealDurablePart(this.#deps.disk, { file: active, state: 'failed' })
     } catch (error) {
       this.#report(error)
     }
-    this.#suspects.push(suspect)
-    this.#tellStats()
-  }
-
-  #tellStats(): void {
-    this.#stats.suspects = this.#suspects.length
-    this.#events.onStats(this.#stats)
+    this.#sealer.failed(active)
   }
 
   #report(error: unknown): void {
@@ -374,29 +344,5 @@ class SegmentWriter implements Writer {
                 : 'look at the disk; recording goes on by itself in a new segment',
           })
     this.#events.onTrouble(trouble)
-  }
-
-  /**
-   * Publishes sealed files, and cuts failed ones back to what was durable first. One that cannot be done now is tried again after
-   * a while, and at the next start by recovery: it must neither hold new lines up nor harm the file they go to.
-   */
-  async #sealSuspects(): Promise<void> {
-    const { store, disk, clock } = this.#deps
-    if (clock.monotonicMs() < this.#suspectsNotBeforeMs && !this.#closing) return
-    for (const leftover of this.#suspects.slice()) {
-      try {
-        await sealDurablePart(disk, leftover)
-        const { durableLines, label, path } = leftover.file
-        if (durableLines > 0) {
-          await publishSegment(store, this.#options.venue, path, label, this.#stop.signal)
-          this.#stats.segmentsSealed++
-        }
-        this.#suspects.splice(this.#suspects.indexOf(leftover), 1)
-        this.#tellStats()
-      } catch (error) {
-        this.#suspectsNotBeforeMs = clock.monotonicMs() + retrySuspectsMs
-        this.#report(error)
-      }
-    }
   }
 }
