@@ -3,7 +3,7 @@
  * and that no other job has. Each is bound by put-if-absent before the first part.
  */
 
-import { peekSegment } from '../segment/peek.ts'
+import { isOfThisFormat, peekSegment } from '../segment/peek.ts'
 import { readySegmentKey } from '../storage/keys.ts'
 import { bind, readBindings, type Binding, type SegmentIdentity } from '../table/bindings.ts'
 import { jobId, jobIdAgain } from '../table/part-name.ts'
@@ -80,5 +80,6 @@ export async function findReady(
   const peek = object === undefined ? 'gone' : await peekSegment(store, object, true, signal)
   if (peek === 'gone' || peek.header === null || peek.seal === null) return undefined
   const { header } = peek
-  return header.recorder === recorder && header.n === firstN ? { key, label, header } : undefined
+  const isIt = isOfThisFormat(header) && header.recorder === recorder && header.n === firstN
+  return isIt ? { key, label, header } : undefined
 }

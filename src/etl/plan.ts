@@ -1,7 +1,7 @@
 /** What a round of conversion has to do, from what lies in raw/ready and what receipts say. Pure. */
 
 import { isRecorderId } from '../core/ids.ts'
-import type { SegmentPeek } from '../segment/peek.ts'
+import { isOfThisFormat, type SegmentPeek } from '../segment/peek.ts'
 import { parseSegmentLabel, rawReady, readySegmentKey } from '../storage/keys.ts'
 import type { ObjectInfo } from '../storage/object-store.ts'
 import type { ReceiptSource } from '../table/receipt.ts'
@@ -81,9 +81,9 @@ function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | Forei
         ? 'move it elsewhere; "mdv adopt FILE" brings in its lines'
         : `mdv segments repair ${label}; where another tool wrote it, move it elsewhere: "mdv adopt FILE" brings in its lines`,
     )
-  if ((header.format as number) > 1)
+  if (!isOfThisFormat(header))
     return foreign(
-      `is of format ${String(header.format)}, written by a newer version`,
+      `is of format ${header.format}, written by a newer version`,
       'use the newest mdv on this vault',
     )
   if (!isRecorderId(header.recorder) || !Number.isSafeInteger(header.n) || header.n < 0)

@@ -1,12 +1,12 @@
 /** The segments a vault knows of: those that lie in raw/, and those that only receipts remember. */
 
-import type { Seal, SegmentHeader } from '../segment/format.ts'
+import type { Seal } from '../segment/format.ts'
 import type { ObjectInfo, ObjectStore } from '../storage/object-store.ts'
 import { listAll } from '../storage/object-store.ts'
 import { parseSegmentLabel, rawActive, rawArchive, rawProcessing, rawReady } from '../storage/keys.ts'
 import type { Receipt, ReceiptSource } from '../table/receipt.ts'
 import { readChunkFolder } from '../segment/chunk-folder.ts'
-import { peekSegment } from '../segment/peek.ts'
+import { peekSegment, type PeekedHeader } from '../segment/peek.ts'
 
 /**
  * `active`: growing, or left by a recorder that died. `ready`: sealed, waiting. `processing`: an ETL has claimed it.
@@ -22,7 +22,7 @@ export interface SegmentEntry {
   /** Bytes as they lie in raw/ now; of the uncompressed segment when they are gone. */
   readonly sizeBytes: number
   readonly modifiedMs: number | null
-  readonly header: SegmentHeader | null
+  readonly header: PeekedHeader | null
   readonly seal: Seal | null
   /** The receipt that converted it, and what it says of it. */
   readonly receipt: Receipt | null

@@ -4,8 +4,22 @@ import { parseHeader, parseSeal } from './ends.ts'
 import type { Seal, SegmentHeader } from './format.ts'
 import type { ObjectInfo, ObjectStore } from '../storage/object-store.ts'
 
+/** Of a newer format nothing more is known than whose it is, which is enough to leave it alone and to name it. */
+export interface NewerHeader {
+  /** From 2. */
+  readonly format: number
+  readonly recorder: string
+  readonly n: number
+}
+
+export type PeekedHeader = SegmentHeader | NewerHeader
+
+export function isOfThisFormat(header: PeekedHeader): header is SegmentHeader {
+  return header.format === 1
+}
+
 export interface SegmentPeek {
-  readonly header: SegmentHeader | null
+  readonly header: PeekedHeader | null
   /** null while a segment is growing, and when there is none. */
   readonly seal: Seal | null
   readonly problem: string | null
@@ -80,31 +94,27 @@ async function readSeal(store: ObjectStore, object: ObjectInfo, signal: AbortSig
   }
 }
 
-function readHeader(line: Buffer): SegmentHeader | null {
-  const header = parseHeader(line.toString('utf8'))
-  if (typeof header !== 'string') return header
-  // Of a newer format nothing more is known than whose it is, which is enough to leave it alone and to name it.
-  const value = headerFields(line)
-  const isNewer = value !== null && typeof value['format'] === 'number' && value['format'] > 1
-  const isNamed = typeof value?.['recorder'] === 'string' && typeof value['n'] === 'number'
-  return isNewer && isNamed ? (value as unknown as SegmentHeader) : null
+function readHeader(line: Buffer): PeekedHeader | null {
+  const text = line.toString('utf8')
+  const header = parseHeader(text)
+  return typeof header === 'string' ? newerHeader(text) : header
 }
 
-/** The object under the one key of a header line. */
-function headerFields(line: Buffer): Record<string, unknown> | null {
-  let parsed: unknown
+function newerHeader(text: string): NewerHeader | null {
+  let value: unknown
   try {
-    parsed = JSON.parse(line.toString('utf8'))
+    value = JSON.parse(text)
   } catch (error) {
     if (error instanceof SyntaxError) return null
     throw error
   }
-  const value = isRecord(parsed) ? parsed['segment'] : null
-  return isRecord(value) ? value : null
+  const { format, recorder, n } = fieldsOf(fieldsOf(value)['segment'])
+  const isNewer = typeof format === 'number' && format > 1
+  return isNewer && typeof recorder === 'string' && typeof n === 'number' ? { format, recorder, n } : null
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {}
 }
 
 async function readRange(

@@ -22,7 +22,7 @@ import { listAll, type LocalObjectStore, type ObjectInfo } from '../storage/obje
 import { ConnectionCounter, SealedConnections } from './connection-stats.ts'
 import type { Gap, LogEvent, Seal, SegmentHeader } from './format.ts'
 import { eventRest, LineEncoder } from './line.ts'
-import { peekSegment } from './peek.ts'
+import { isOfThisFormat, peekSegment, type PeekedHeader } from './peek.ts'
 import { publishSegment } from './publish.ts'
 import { toLine } from './read.ts'
 import { SegmentScanner, type ScannedLine, type ScanResult } from './scan.ts'
@@ -125,8 +125,8 @@ async function knownSegments(
   return known
 }
 
-function openedNs(header: SegmentHeader): bigint {
-  return /^\d{1,20}$/.test(header.opened_ns) ? BigInt(header.opened_ns) : 0n
+function openedNs(header: PeekedHeader): bigint {
+  return isOfThisFormat(header) ? BigInt(header.opened_ns) : 0n
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Disk } from '../storage/disk.ts'
 import { listAll, type LocalObjectStore, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
 import { isOwnersFence, putFence, readChunkFolder, removeChunks, type ChunkFolder } from './chunk-folder.ts'
 import type { SegmentHeader } from './format.ts'
-import { peekSegment } from './peek.ts'
+import { isOfThisFormat, peekSegment } from './peek.ts'
 import { publishFromElsewhere } from './publish.ts'
 import { writeSealed } from './reseal.ts'
 import { SegmentScanner } from './scan.ts'
@@ -94,7 +94,17 @@ export async function shipSealed(deps: ShipDeps, sealed: ObjectInfo, signal: Abo
   const { recorder, n } = peek.header
   const folder = chunkFolder(deps.venue, label, recorder, n)
   const agreed = await agreeOnEnd(deps, sealed, recorder, folder, signal)
-  if (agreed === 'fenced') return publishRemainder(deps, sealed, peek.header, label, folder, signal)
+  if (agreed === 'fenced') {
+    if (!isOfThisFormat(peek.header))
+      throw new VaultError(
+        'preflight',
+        `${sealed.key}: its beginning was rescued, and its rest is of format ${peek.header.format}`,
+        {
+          remedy: 'let the newer mdv that recorded it send it: mdv ingest',
+        },
+      )
+    return publishRemainder(deps, sealed, peek.header, label, folder, signal)
+  }
   await publishFromElsewhere(deps.bucket, deps.venue, deps.spool.pathOf(sealed.key), label, signal)
   await removeChunks(deps.bucket, agreed)
   if (isOwnersFence(agreed)) await deps.bucket.delete(chunkKey(folder, 1))
