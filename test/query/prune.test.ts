@@ -175,7 +175,8 @@ const shape = one(
   'SELECT cause, n FROM gaps',
 )
 
-test('what is not read changes no answer, whatever is asked', async () => {
+/** Asks 25 questions of chance with all parts and with those they need. @returns how many needed fewer */
+async function drawQuestions(): Promise<number> {
   let fewer = 0
   await fc.assert(
     fc.asyncProperty(shape, where, async (form, condition) => {
@@ -189,6 +190,13 @@ test('what is not read changes no answer, whatever is asked', async () => {
     }),
     { numRuns: Number(process.env['MDV_TEST_QUESTIONS'] ?? 25) },
   )
+  return fewer
+}
+
+test('what is not read changes no answer, whatever is asked', async () => {
+  let fewer = await drawQuestions()
+  // One draw in a hundred has only two that leave parts out: then further draws, and not a lower bar.
+  for (let draw = 2; draw <= 4 && fewer <= 2; draw++) fewer += await drawQuestions()
   assert.ok(fewer > 2, `only ${fewer} questions read fewer parts`)
 })
 
