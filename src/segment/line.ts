@@ -16,7 +16,7 @@ const verbatimTextBytesMax = Math.ceil(frameBytesMax * 1.4)
 const openN = Buffer.from('{"n":')
 const openRecv = Buffer.from(',"recv_ns":"')
 const openMsg = Buffer.from(',"msg":')
-// Arrays of numbers: for so few bytes a loop over one costs half of a call that copies.
+// Arrays of numbers: so few bytes are written one by one.
 const openCrc = [...Buffer.from(',"crc":"')]
 const hexDigits = [...Buffer.from('0123456789abcdef')]
 const quote = 0x22
