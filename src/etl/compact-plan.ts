@@ -39,7 +39,9 @@ export function planCompaction(
     const isDone = !receipt.sources.some((source) => waiting.has(source.key))
     if (window === undefined || !isDone) continue
     const name = `${window}|${receipt.number_type}`
-    windows.set(name, [...(windows.get(name) ?? []), receipt])
+    const members = windows.get(name)
+    if (members === undefined) windows.set(name, [receipt])
+    else members.push(receipt)
   }
   return [...windows].flatMap(([name, members]) => {
     const [window = '', numberType] = name.split('|')

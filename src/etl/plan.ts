@@ -62,7 +62,7 @@ export function planRound(
       else kept++
     }
   }
-  return { segments: segments.sort(byAge), unfinished: unfinished.sort(byAge), foreign, kept }
+  return { segments: oldestFirst(segments), unfinished: oldestFirst(unfinished), foreign, kept }
 }
 
 function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | ForeignFile {
@@ -128,8 +128,9 @@ export function isInRange(label: string, { from, until }: HourRange): boolean {
   return (from === null || hour >= from) && (until === null || hour < until)
 }
 
-function byAge(a: ReadySegment, b: ReadySegment): number {
-  const [left, right] = [parseSegmentLabel(a.label)!, parseSegmentLabel(b.label)!]
-  if (left.hour !== right.hour) return left.hour < right.hour ? -1 : 1
-  return left.counter - right.counter
+/** By label, which is read once for each and not for each comparison. */
+function oldestFirst(segments: readonly ReadySegment[]): ReadySegment[] {
+  const aged = segments.map((segment) => ({ segment, ...parseSegmentLabel(segment.label)! }))
+  aged.sort((a, b) => (a.hour === b.hour ? a.counter - b.counter : a.hour < b.hour ? -1 : 1))
+  return aged.map(({ segment }) => segment)
 }

@@ -1,8 +1,9 @@
 /** One round of conversion: what earlier runs began, what waits in raw/ready (or in the archive), then the tidying. */
 
 import { InvariantBroken } from '../core/assert.ts'
+import { forEachAtOnce } from '../core/at-once.ts'
 import { VaultError } from '../core/errors.ts'
-import { peekSegment, type SegmentPeek } from '../segment/peek.ts'
+import { peekSegment } from '../segment/peek.ts'
 import { rawReady, rawRejected } from '../storage/keys.ts'
 import { listAll } from '../storage/object-store.ts'
 import type { SegmentIdentity } from '../table/bindings.ts'
@@ -48,6 +49,8 @@ export interface EtlMemory {
   readonly peeks: Map<string, ReadyFile>
   /** Keys already reported as foreign. */
   readonly reported: Set<string>
+  /** When the archive is next looked through for what is kept no longer, monotonic milliseconds. */
+  retainAtMs: number
   /** Asked before each segment: whether it is to be left for now. */
   isResting(label: string): boolean
   /** @returns milliseconds until it is tried again, or null: not by this process */
@@ -59,6 +62,7 @@ export function makeMemory(): EtlMemory {
     sources: new KnownSources(),
     peeks: new Map(),
     reported: new Set(),
+    retainAtMs: 0,
     isResting: () => false,
     failed: () => null,
   }
@@ -173,19 +177,24 @@ function identityOf({ header }: ReadySegment): SegmentIdentity {
   return { recorder: header.recorder, firstN: header.n }
 }
 
+/** Each is two or three round trips to a bucket, and little else. */
+const peeksAtOnce = 16
+
 /** First and last lines of what lies in raw/ready, read once for each file: sealed segments never change. */
 async function readReady(deps: JobDeps, memory: EtlMemory, signal: AbortSignal): Promise<ReadyFile[]> {
   const objects = await listAll(deps.store, rawReady(deps.venue), signal)
-  const files: ReadyFile[] = []
-  for (const object of objects) {
+  const found: (ReadyFile | undefined)[] = []
+  await forEachAtOnce(objects, peeksAtOnce, async (object, i) => {
     const before = memory.peeks.get(object.key)
     if (before?.object.sizeBytes === object.sizeBytes && before.object.modifiedMs === object.modifiedMs) {
-      files.push(before)
-      continue
+      found[i] = before
+      return
     }
-    const peek: SegmentPeek | 'gone' = await peekSegment(deps.store, object, true, signal)
-    if (peek !== 'gone') files.push({ object, peek })
-  }
+    signal.throwIfAborted()
+    const peek = await peekSegment(deps.store, object, true, signal)
+    if (peek !== 'gone') found[i] = { object, peek }
+  })
+  const files = found.filter((file) => file !== undefined)
   memory.peeks.clear()
   for (const file of files) memory.peeks.set(file.object.key, file)
   return files
@@ -323,6 +332,9 @@ function reportKept(receipt: Receipt, tally: Tally, memory: EtlMemory): void {
   }
 }
 
+/** The whole archive is listed for it, which in a bucket is 526 requests for a year of a segment a minute. */
+const retainEveryMs = 15 * 60_000
+
 async function tidy(
   deps: JobDeps,
   options: EtlOptions,
@@ -334,9 +346,11 @@ async function tidy(
   const { store, clock, venue, worker } = deps
   const receipts = options.sweep ? await readReceipts(store, venue, signal, { cache }) : []
   memory.sources.learnArchived(receipts)
-  const { retention } = options
-  for (const key of await applyRetention(store, clock, venue, retention, memory.sources, signal))
-    report.onEvent({ kind: 'archive_removed', key })
+  if (options.sweep || clock.monotonicMs() >= memory.retainAtMs) {
+    for (const key of await applyRetention(store, clock, venue, options.retention, memory.sources, signal))
+      report.onEvent({ kind: 'archive_removed', key })
+    memory.retainAtMs = clock.monotonicMs() + retainEveryMs
+  }
   if (!options.sweep) return
   await sweepScratch(store, clock, worker)
   await sweepClaims(deps, receipts, signal)

@@ -13,7 +13,7 @@ export interface Catalog {
   readonly venue: string
   /** The highest generation of each job: what is committed. */
   readonly receipts: readonly Receipt[]
-  /** Oldest label first. */
+  /** Oldest label first; none where they were not asked for. */
   readonly segments: readonly SegmentEntry[]
   /** Parquet of others, read where it lies. */
   readonly adopted: readonly AdoptedFolder[]
@@ -21,12 +21,32 @@ export interface Catalog {
   readonly staged: ReadonlyMap<string, string>
 }
 
-export async function readCatalog(store: ObjectStore, venue: string, signal: AbortSignal): Promise<Catalog> {
-  const raw = await listRaw(store, venue, signal)
+/**
+ * @param withSegments false: those that wait are neither listed nor looked into, which in a bucket is two requests for each of them; but
+ *   where nothing is converted yet, what waits is all there is to tell of
+ */
+export async function readCatalog(
+  store: ObjectStore,
+  venue: string,
+  signal: AbortSignal,
+  withSegments = true,
+): Promise<Catalog> {
+  let raw = withSegments ? await listRaw(store, venue, signal) : null
   const receipts = await readReceipts(store, venue, signal)
   const adopted = await readAdoptedFolders(store, venue, signal)
   const staged = await locateStaged(store, venue, receipts, signal)
-  return { venue, receipts, segments: joinSegments(raw, receipts), adopted, staged }
+  if (receipts.length === 0) raw ??= await listRaw(store, venue, signal)
+  return { venue, receipts, segments: raw === null ? [] : joinSegments(raw, receipts), adopted, staged }
+}
+
+/** Whether a text of SQL could read the views `segments` or `gaps`, which tell of segments. */
+export function asksForSegments(sql: string): boolean {
+  return /segments|gaps/i.test(sql) || namesNothingSurely(sql)
+}
+
+/** Functions that take names as values, and names written by the numbers of their characters. */
+function namesNothingSurely(sql: string): boolean {
+  return /query|serialized|u&/i.test(sql)
 }
 
 /** Which parts of later generations have not taken their places yet. One that moves meanwhile is a vanished part: ask again. */
@@ -60,7 +80,7 @@ export function whereItLies(part: ReceiptPart, staged: Catalog['staged']): Known
  */
 export function narrowCatalog(catalog: Catalog, sql: string): Catalog {
   const text = sql.toLowerCase()
-  if (/query|serialized|u&/.test(text)) return catalog
+  if (namesNothingSurely(sql)) return catalog
   const isRead = (table: TableName): boolean =>
     text.includes(table) || (table === 'other' && text.includes('gaps'))
   const narrow = (receipt: Receipt): Receipt => ({

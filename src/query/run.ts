@@ -4,7 +4,7 @@ import { VaultError } from '../core/errors.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { localFiles, type FetchProgress, type Trust } from '../storage/download.ts'
 import { tableNames } from '../table/receipt.ts'
-import { narrowCatalog, readCatalog, whereItLies, type Catalog } from './catalog.ts'
+import { asksForSegments, narrowCatalog, readCatalog, whereItLies, type Catalog } from './catalog.ts'
 import { isVanishedPart, makeViews, runSql, sqlError, startEngine, type EngineOptions } from './engine.ts'
 import { fetchWords } from './fetch-words.ts'
 import type { Row } from './output.ts'
@@ -36,7 +36,7 @@ export async function runQuery(
 ): Promise<void> {
   let hasBegun = false
   const attempt = async (trust: Trust): Promise<void> => {
-    const whole = await readCatalog(store, venue, signal)
+    const whole = await readCatalog(store, venue, signal, asksForSegments(sql))
     const catalog = narrowCatalog(whole, sql)
     using engine = await startEngine(catalog.adopted, options)
     // What seems damaged is fetched, and its digest compared.

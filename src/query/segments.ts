@@ -7,6 +7,7 @@ import { parseSegmentLabel, rawActive, rawArchive, rawProcessing, rawReady } fro
 import type { Receipt, ReceiptSource } from '../table/receipt.ts'
 import { readChunkFolder } from '../segment/chunk-folder.ts'
 import { peekSegment, type PeekedHeader } from '../segment/peek.ts'
+import { forEachAtOnce } from '../core/at-once.ts'
 
 /**
  * `active`: growing, or left by a recorder that died. `ready`: sealed, waiting. `processing`: an ETL has claimed it.
@@ -47,6 +48,9 @@ export interface RawListing {
   readonly archived: readonly ObjectInfo[]
 }
 
+/** Each is two or three round trips to a bucket, and little else. */
+const peeksAtOnce = 16
+
 /** Lists raw/ in the order segments move through it. Reads a few kilobytes of each one in raw/active and raw/ready. */
 export async function listRaw(store: ObjectStore, venue: string, signal: AbortSignal): Promise<RawListing> {
   const active = growing(await listAll(store, rawActive(venue), signal), rawActive(venue))
@@ -54,12 +58,15 @@ export async function listRaw(store: ObjectStore, venue: string, signal: AbortSi
   const claims = await listAll(store, rawProcessing(venue), signal)
   const archived = await listAll(store, rawArchive(venue), signal)
   const claimed = new Set(claims.map((claim) => jobOfClaim(claim.key)))
-  const entries: SegmentEntry[] = []
-  for (const { object, first } of active)
-    entries.push(...(await readRaw(store, object, first, 'active', claimed, signal)))
-  for (const object of ready)
-    entries.push(...(await readRaw(store, object, object, 'ready', claimed, signal)))
-  return { entries, archived }
+  const waiting = [
+    ...active.map((each) => ({ ...each, folder: 'active' as const })),
+    ...ready.map((object) => ({ object, first: object, folder: 'ready' as const })),
+  ]
+  const found: SegmentEntry[][] = []
+  await forEachAtOnce(waiting, peeksAtOnce, async ({ object, first, folder }, i) => {
+    found[i] = await readRaw(store, object, first, folder, claimed, signal)
+  })
+  return { entries: found.flat(), archived }
 }
 
 /** A growing segment as one object, and the object that its first line is in. */
@@ -107,9 +114,10 @@ export function joinSegments(raw: RawListing, receipts: readonly Receipt[]): Seg
     .filter((entry) => entry.state !== 'active' || entry.header === null || !published.has(identityOf(entry)))
     .map((entry) => withReceipt(entry, sources))
   const seen = new Set(present.map((entry) => entry.source))
+  const archived = new Map(raw.archived.map((object) => [labelOf(object.key), object]))
   const rest = [...sources.values()]
     .filter(({ source }) => !seen.has(source))
-    .map((each) => remembered(each, raw.archived))
+    .map((each) => remembered(each, archived.get(each.source.label)))
   const labels = new Set([...present, ...rest].map((entry) => entry.label))
   const strangers = raw.archived.filter((object) => !labels.has(labelOf(object.key))).map(unreceipted)
   return [...present, ...rest, ...strangers].sort((a, b) => compareText(a.label, b.label))
@@ -198,8 +206,7 @@ function withReceipt(entry: SegmentEntry, sources: ReadonlyMap<string, Sourced>)
   return { ...entry, ...found, state: 'converted' }
 }
 
-function remembered({ receipt, source }: Sourced, archived: readonly ObjectInfo[]): SegmentEntry {
-  const raw = archived.find((object) => labelOf(object.key) === source.label)
+function remembered({ receipt, source }: Sourced, raw: ObjectInfo | undefined): SegmentEntry {
   return {
     label: source.label,
     state: raw === undefined ? 'converted' : 'archived',

@@ -144,3 +144,25 @@ test('a round with nothing due costs a bucket two listings, also while segments 
   assert.equal((await bench.state()).receipts.length, 1)
   await bench.remove()
 })
+
+test('however many rounds work, the archive is looked through once in a quarter of an hour', async () => {
+  const bench = await Bench.make(true)
+  const store = new FarStore(bench.store)
+  const worker = { ...(await bench.worker()), store }
+  const retention = { maxDays: 10_000, maxBytes: null }
+  await bench.segment(1, 1, ['BTC-USD'])
+  const report = await watched(
+    bench,
+    worker,
+    async (count) => {
+      await bench.segment(count + 1, count * 10, ['BTC-USD'])
+      return count === 60
+    },
+    { ...etlOptions, archive: true, retention },
+  )
+  assert.equal((await bench.state()).archive.length, 60)
+  // Sixty rounds that work, half a minute apart.
+  assert.equal(report.rounds.filter((round) => round.segments > 0).length, 60)
+  assert.equal(store.listed.filter((prefix) => prefix === 'raw/archive/coinbase/').length, 2)
+  await bench.remove()
+})

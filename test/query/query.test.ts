@@ -6,9 +6,10 @@ import { VaultError } from '../../src/core/errors.ts'
 import { makePrinter, type OutputFormat } from '../../src/query/output.ts'
 import { runQuery } from '../../src/query/run.ts'
 import type { LocalObjectStore, ObjectStore } from '../../src/storage/object-store.ts'
+import { FarStore } from '../storage/far-store.ts'
 import { adoptedFolderKey, type AdoptedFolder } from '../../src/table/adopted.ts'
 import { stagedPartKey } from '../../src/table/staged.ts'
-import { baseNs, SmallVault, type RowSpec } from './small-vault.ts'
+import { baseNs, cached, SmallVault, type RowSpec } from './small-vault.ts'
 
 let vault: SmallVault
 let notes: string[]
@@ -442,4 +443,17 @@ test('a decimal is printed with its own digits: 100 is not 1, a chosen scale sta
     ask('SELECT 64250.12::DECIMAL(38,18) * 2.5::DECIMAL(38,18)'),
     (error) => error instanceof VaultError && /price::DECIMAL/.test(error.remedy!),
   )
+})
+
+test('segments that wait are looked into for a question about them only', async () => {
+  await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 10, rows: [bid(1, '1.5')] })
+  const listedFor = async (sql: string): Promise<boolean> => {
+    const store = new FarStore(vault.store)
+    await ask(sql, 'ndjson', false, cached(store, `${vault.baseDir}-cache`))
+    return store.listed.some((prefix) => prefix.startsWith('raw/'))
+  }
+  assert.equal(await listedFor('SELECT count(*) FROM level2'), false)
+  assert.equal(await listedFor('SELECT count(*) FROM SEGMENTS'), true)
+  assert.equal(await listedFor('SELECT count(*) FROM gaps'), true)
+  assert.equal(await listedFor("SELECT count(*) FROM query_table('level2')"), true)
 })

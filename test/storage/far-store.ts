@@ -6,6 +6,8 @@ export class FarStore implements ObjectStore {
   readonly location = 's3://far'
   readonly #store: ObjectStore
   readonly requests = { get: 0, head: 0, read: 0, list: 0, put: 0, delete: 0 }
+  /** Prefixes that were listed, in order. */
+  readonly listed: string[] = []
   readBytes = 0
   /** Called before each `read` is answered. */
   onRead: (key: string) => Promise<void> = async () => undefined
@@ -44,6 +46,7 @@ export class FarStore implements ObjectStore {
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncGenerator<readonly ObjectInfo[]> {
+    this.listed.push(prefix)
     this.requests.list++
     yield* this.#store.list(prefix, signal)
   }
