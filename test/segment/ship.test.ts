@@ -150,6 +150,27 @@ test('chunks that this version cannot read stay, and stand before nobody', async
   assert.equal((await readChunkFolder(world.bucket, strange, never)).chunks.length, 1)
 })
 
+test('the rest of a rescued segment that a newer version wrote is not given our header: it stays, and says who can send it', async (t) => {
+  const world = await World.make(t)
+  await world.grow(2)
+  await world.flush()
+  await world.grow(5)
+  await rescueFolder(world.rescuer(), venue, folder, never)
+  await world.seal()
+  // The owner was replaced by a newer version meanwhile, which went back to this one.
+  const newer = sealed(5).replace('"format":1', '"format":2')
+  await world.spool.delete(readySegmentKey(venue, label))
+  await world.spool.putIfAbsent(readySegmentKey(venue, label), Buffer.from(newer))
+  const inBucket = async () => (await listAll(world.bucket, '', never)).map(({ key }) => key)
+  const before = await inBucket()
+  await assert.rejects(world.ship(), {
+    kind: 'preflight',
+    message: `raw/ready/${venue}/${label}.ndjson: its beginning was rescued, and its rest is of format 2`,
+  })
+  assert.equal((await world.spool.get(readySegmentKey(venue, label)))?.toString(), newer)
+  assert.deepEqual(await inBucket(), before)
+})
+
 /** One step of the story by whoever is told to; it may die at its k-th durable step. */
 type Step = (world: World, bucket?: LocalObjectStore) => Promise<unknown>
 
