@@ -62,6 +62,8 @@ function violations(path: string, text: string): string[] {
   if (!/^(#!.*\n)?\/\*\*/.test(text)) found.push(`${path}: no header comment`)
   if (/^export default\b/m.test(text)) found.push(`${path}: a default export`)
   if (/^export \*/m.test(text)) found.push(`${path}: a barrel`)
+  if (/FILTER \([^`]*?\)\s+OVER \(/.test(text))
+    found.push(`${path}: a filtered window takes the square of its rows`)
   const room = path.split('/')[1]!
   const rules = rooms[room]
   if (rules === undefined) return [...found, `${path}: no such room`]
@@ -145,6 +147,11 @@ const planted: readonly (readonly [path: string, text: string, what: RegExp])[] 
   ['src/query/x.ts', header + cut("import vm from 'node:", "vm'"), /text becomes code/],
   ['src/simulator/x.ts', header + cut('server.listen(', '8080)'), /it listens to the network/],
   ['test/x.ts', header + cut("server.listen(0, '0.0.", "0.0')"), /it listens to the network/],
+  [
+    'src/query/x.ts',
+    header + cut('const sql = `SELECT count(*) FILT', 'ER (a > b)\n  OVER (ORDER BY n)`'),
+    /a filtered window/,
+  ],
   ['src/attic/x.ts', header, /no such room/],
   ['src/core/x.ts', `import { x } from './y.ts'`, /no header comment/],
   ['src/core/x.ts', `${header}export default 1`, /default export/],

@@ -8,6 +8,9 @@ import { namedGap, type NamedGap, type SequenceFacts, type SequenceRun } from '.
 /**
  * `reached` is the greatest number so far, as the recorder keeps it: a frame begins a run when it does not follow that one. Frames
  * without a number begin and end none, and are remembered where they stand at a run's edge.
+ *
+ * The numbering is a sum: a window's `count(*) FILTER` looks at all rows before each one again (DuckDB 1.5.6: 57 s instead of 0.5 for 300,000
+ * frames of one connection; a merged job has millions).
  */
 const runsSql = `WITH frame AS (
   SELECT recorder, conn, n, max(sequence_num) AS seq FROM line WHERE is_frame AND conn IS NOT NULL GROUP BY ALL
@@ -17,7 +20,7 @@ const runsSql = `WITH frame AS (
     lead(seq IS NULL, 1, false) OVER (PARTITION BY recorder, conn ORDER BY n) AS is_before
   FROM frame
 ), numbered AS (
-  SELECT *, count(*) FILTER (reached IS NULL OR seq > reached + 1)
+  SELECT *, sum((reached IS NULL OR seq > reached + 1)::INTEGER)
     OVER (PARTITION BY recorder, conn ORDER BY n ROWS UNBOUNDED PRECEDING) AS run
   FROM placed WHERE seq IS NOT NULL
 )
