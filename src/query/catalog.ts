@@ -7,6 +7,7 @@ import type { Receipt, ReceiptPart, TableName } from '../table/receipt.ts'
 import { readAdoptedFolders, type AdoptedFolder } from '../table/adopted.ts'
 import { readReceipts } from '../table/receipts.ts'
 import { stagedPartKey } from '../table/staged.ts'
+import type { MayRead } from './prune/names-read.ts'
 import { joinSegments, listRaw, type SegmentEntry } from './segments.ts'
 
 export interface Catalog {
@@ -39,16 +40,6 @@ export async function readCatalog(
   return { venue, receipts, segments: raw === null ? [] : joinSegments(raw, receipts), adopted, staged }
 }
 
-/** Whether a text of SQL could read the views `segments` or `gaps`, which tell of segments. */
-export function asksForSegments(sql: string): boolean {
-  return /segments|gaps/i.test(sql) || namesNothingSurely(sql)
-}
-
-/** Functions that take names as values, and names written by the numbers of their characters. */
-function namesNothingSurely(sql: string): boolean {
-  return /query|serialized|u&/i.test(sql)
-}
-
 /** Which parts of later generations have not taken their places yet. One that moves meanwhile is a vanished part: ask again. */
 export async function locateStaged(
   store: ObjectStore,
@@ -73,20 +64,21 @@ export function whereItLies(part: ReceiptPart, staged: Catalog['staged']): Known
   return { key: staged.get(part.key) ?? part.key, sizeBytes: part.size_bytes, sha256: part.sha256 }
 }
 
-/**
- * The catalog with the parts of those tables only that a text of SQL could read: binding a view costs about 50 µs a part, asked for
- * or not. A name that is nowhere in the text cannot be read, except through the functions `query`, `query_table` and
- * `json_execute_serialized_sql`, which take names as values.
- */
-export function narrowCatalog(catalog: Catalog, sql: string): Catalog {
-  const text = sql.toLowerCase()
-  if (namesNothingSurely(sql)) return catalog
-  const isRead = (table: TableName): boolean =>
-    text.includes(table) || (table === 'other' && text.includes('gaps'))
+/** The catalog with what those views need only: binding a view costs about 50 µs a part, asked for or not. */
+export function narrowCatalog(catalog: Catalog, mayRead: MayRead): Catalog {
+  const isRead = (table: TableName): boolean => viewsOver[table].some(mayRead)
   const narrow = (receipt: Receipt): Receipt => ({
     ...receipt,
     parts: receipt.parts.filter((part) => isRead(part.table)),
   })
-  const adopted = catalog.adopted.filter((folder) => text.includes(`adopted_${folder.name}`))
+  const adopted = catalog.adopted.filter((folder) => mayRead(`adopted_${folder.name}`))
   return { ...catalog, receipts: catalog.receipts.map(narrow), adopted }
+}
+
+/** Views that read a table's parts. */
+const viewsOver: Readonly<Record<TableName, readonly string[]>> = {
+  ticker: ['ticker'],
+  level2: ['level2'],
+  market_trades: ['market_trades', 'market_trades_unique'],
+  other: ['other', 'gaps'],
 }

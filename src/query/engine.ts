@@ -30,22 +30,18 @@ export interface EngineOptions {
 export interface Engine {
   readonly connection: DuckDBConnection
   /** Adopted folders that could be opened; those that could not are told of in `notes`, for people. */
-  readonly adopted: readonly AdoptedFolder[]
-  readonly notes: readonly string[]
+  readonly adopted: AdoptedFolder[]
+  readonly notes: string[]
   [Symbol.dispose](): void
 }
 
 // The driver would print instants nested in lists in the zone of this process.
 duckdb.DuckDBTimestampTZValue.timezoneOffsetInMinutes = 0
 
-/** An engine that has only the views over adopted folders yet. SQL could still reach files. */
-export async function startEngine(
-  adopted: readonly AdoptedFolder[],
-  options: EngineOptions,
-): Promise<Engine> {
+/** An engine without views yet. SQL could still reach files. */
+export async function startEngine(options: EngineOptions): Promise<Engine> {
   const instance = await duckdb.DuckDBInstance.create(':memory:')
   const connection = await instance.connect()
-  const notes: string[] = []
   const close = (): void => {
     connection.closeSync()
     instance.closeSync()
@@ -54,8 +50,7 @@ export async function startEngine(
     await connection.run(`SET memory_limit = '${options.memoryLimitMb}MB'`)
     await connection.run(`SET temp_directory = ${sqlText(options.scratchDir)}`)
     await connection.run(`SET TimeZone = 'UTC'`)
-    const opened = await openAdopted(connection, adopted, notes)
-    return { connection, notes, adopted: opened, [Symbol.dispose]: close }
+    return { connection, notes: [], adopted: [], [Symbol.dispose]: close }
   } catch (error) {
     close()
     throw error
@@ -86,22 +81,19 @@ function viewsSql(catalog: Catalog, pathOf: PathOf): string[] {
   ]
 }
 
-/** A folder that is someone else's may be gone: that is said, and everything else can still be asked. */
-async function openAdopted(
-  connection: DuckDBConnection,
-  folders: readonly AdoptedFolder[],
-  notes: string[],
-): Promise<AdoptedFolder[]> {
-  const opened: AdoptedFolder[] = []
+/**
+ * Makes the views over adopted folders. A folder that is someone else's may be gone: that is said, and everything else can still be
+ * asked. Not in a transaction, which one that fails would spoil.
+ */
+export async function openAdopted(engine: Engine, folders: readonly AdoptedFolder[]): Promise<void> {
   for (const folder of folders) {
     try {
-      await connection.run(adoptedViewSql(folder))
-      opened.push(folder)
+      await engine.connection.run(adoptedViewSql(folder))
+      engine.adopted.push(folder)
     } catch (error) {
-      notes.push(`adopted_${folder.name} is not available: ${messageOf(error).split('\n')[0]}`)
+      engine.notes.push(`adopted_${folder.name} is not available: ${messageOf(error).split('\n')[0]}`)
     }
   }
-  return opened
 }
 
 /** From here on SQL opens the parts and nothing else: no other file, no network, no extension, no setting. */

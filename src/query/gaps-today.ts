@@ -30,7 +30,7 @@ export async function countGapsToday(
     const staged = await locateStaged(store, catalog.venue, receipts, signal)
     const parts = receipts.flatMap((receipt) => receipt.parts)
     const objects = parts.map((part) => whereItLies(part, staged))
-    using engine = await startEngine([], options)
+    using engine = await startEngine(options)
     await using files = await localFiles(
       store,
       objects,

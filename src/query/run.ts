@@ -4,10 +4,19 @@ import { VaultError } from '../core/errors.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { localFiles, type FetchProgress, type Trust } from '../storage/download.ts'
 import { tableNames } from '../table/receipt.ts'
-import { asksForSegments, narrowCatalog, readCatalog, whereItLies, type Catalog } from './catalog.ts'
-import { isVanishedPart, makeViews, runSql, sqlError, startEngine, type EngineOptions } from './engine.ts'
+import { narrowCatalog, readCatalog, whereItLies, type Catalog } from './catalog.ts'
+import {
+  isVanishedPart,
+  makeViews,
+  openAdopted,
+  runSql,
+  sqlError,
+  startEngine,
+  type EngineOptions,
+} from './engine.ts'
 import { fetchWords } from './fetch-words.ts'
 import type { Row } from './output.ts'
+import { viewsRead, type MayRead } from './prune/names-read.ts'
 import { neededParts } from './prune/needed-parts.ts'
 import { remoteReading } from './remote.ts'
 
@@ -36,9 +45,11 @@ export async function runQuery(
 ): Promise<void> {
   let hasBegun = false
   const attempt = async (trust: Trust): Promise<void> => {
-    const whole = await readCatalog(store, venue, signal, asksForSegments(sql))
-    const catalog = narrowCatalog(whole, sql)
-    using engine = await startEngine(catalog.adopted, options)
+    using engine = await startEngine(options)
+    const mayRead = await viewsRead(engine.connection, sql)
+    const whole = await readCatalog(store, venue, signal, mayRead('segments') || mayRead('gaps'))
+    const catalog = narrowCatalog(whole, mayRead)
+    await openAdopted(engine, catalog.adopted)
     // What seems damaged is fetched, and its digest compared.
     const urlOf = trust === 'size' ? await remoteReading(engine.connection, store) : undefined
     const parts = await neededParts(engine.connection, catalog, sql)
@@ -52,7 +63,7 @@ export async function runQuery(
     await makeViews(engine, catalog, (key) => files.pathOf(catalog.staged.get(key) ?? key), options)
     const notes = [
       ...fetchWords(files.progress, partsOf(whole)),
-      ...waitingNotes(catalog, sql),
+      ...waitingNotes(catalog, mayRead),
       ...engine.notes,
     ]
     for (const note of notes) sink.note(note)
@@ -94,8 +105,8 @@ function partsOf({ receipts }: Catalog): number {
 }
 
 /** Whoever asks in a recording's first minutes is told why there are no rows. */
-function waitingNotes(catalog: Catalog, sql: string): string[] {
-  const isOfRows = [...tableNames, 'gaps'].some((name) => sql.toLowerCase().includes(name))
+function waitingNotes(catalog: Catalog, mayRead: MayRead): string[] {
+  const isOfRows = [...tableNames, 'market_trades_unique', 'gaps'].some(mayRead)
   if (catalog.receipts.length > 0 || catalog.segments.length === 0 || !isOfRows) return []
   return [
     'note: no segment is converted yet; one is sealed after ingestion.segment_max_seconds or segment_max_mb, then "mdv run" or "mdv etl" converts it',

@@ -114,7 +114,8 @@ export function joinSegments(raw: RawListing, receipts: readonly Receipt[]): Seg
     .filter((entry) => entry.state !== 'active' || entry.header === null || !published.has(identityOf(entry)))
     .map((entry) => withReceipt(entry, sources))
   const seen = new Set(present.map((entry) => entry.source))
-  const archived = new Map(raw.archived.map((object) => [labelOf(object.key), object]))
+  // Of several the first: strangers in folders of their own are listed after `date=…`.
+  const archived = new Map(raw.archived.toReversed().map((object) => [labelOf(object.key), object]))
   const rest = [...sources.values()]
     .filter(({ source }) => !seen.has(source))
     .map((each) => remembered(each, archived.get(each.source.label)))

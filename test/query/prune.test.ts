@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test'
 import * as fc from 'fast-check'
 import { narrowCatalog, readCatalog, type Catalog } from '../../src/query/catalog.ts'
 import { makeViews, runSql, startEngine } from '../../src/query/engine.ts'
+import { viewsRead } from '../../src/query/prune/names-read.ts'
 import { neededParts } from '../../src/query/prune/needed-parts.ts'
 import { baseNs, SmallVault, type RowSpec } from './small-vault.ts'
 
@@ -68,8 +69,8 @@ interface Answer {
 
 /** @param isPruned false: every part is read */
 async function ask(sql: string, isPruned: boolean): Promise<Answer> {
-  using engine = await startEngine([], options)
-  const narrow = narrowCatalog(catalog, sql)
+  using engine = await startEngine(options)
+  const narrow = narrowCatalog(catalog, await viewsRead(engine.connection, sql))
   const all = narrow.receipts.flatMap((receipt) => receipt.parts)
   const parts = isPruned ? await neededParts(engine.connection, narrow, sql) : all
   const keys = new Set(parts.map((part) => part.key))

@@ -456,4 +456,31 @@ test('segments that wait are looked into for a question about them only', async 
   assert.equal(await listedFor('SELECT count(*) FROM SEGMENTS'), true)
   assert.equal(await listedFor('SELECT count(*) FROM gaps'), true)
   assert.equal(await listedFor("SELECT count(*) FROM query_table('level2')"), true)
+  assert.equal(await listedFor("SELECT count(*) FROM level2 WHERE conn <> 'segments'"), false)
 })
+
+for (const from of [
+  "E'\\x67aps'",
+  "'ga'\n'ps'",
+  "'ga' -- a word in two\n'ps'",
+  '"GAPS"',
+  'memory.main.gaps',
+  '(SUMMARIZE gaps)',
+  '(TABLE gaps)',
+  '(PIVOT gaps ON cause USING count(*))',
+  "histogram('ga' || 'ps', cause)",
+  "query('SELECT * FROM ga' || 'ps')",
+  "query_table('ga' || 'ps')",
+])
+  test(`a missing segment is told of, however gaps is asked for: FROM ${JSON.stringify(from)}`, async () => {
+    await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 10, rows: [bid(1, '1.5')] })
+    await vault.job({
+      label: 'segment_20251203T14_00003',
+      firstN: 21,
+      lastN: 30,
+      rows: [bid(21, '1.5')],
+      digits: 'bbbbbbbb',
+    })
+    const { found } = JSON.parse(await ask(`SELECT count(*) AS found FROM ${from}`)) as { found: unknown }
+    assert.ok(Number(found) > 0, String(found))
+  })

@@ -8,7 +8,8 @@ import type { ReceiptPart, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
 import type { Catalog } from '../catalog.ts'
 import { sqlText } from '../views.ts'
-import { columnsIn, functionsIn, isNode, tableReads, type Node, type TableRead } from './sql-tree.ts'
+import { parsedSql, partsWhereSql } from './parsed-sql.ts'
+import { columnsIn, functionsIn, tableReads, type Node, type TableRead } from './sql-tree.ts'
 import { timeBound } from './time-bound.ts'
 
 /** One way in which a question reads a table; `where` over the columns of `part`. */
@@ -59,9 +60,7 @@ async function partsFor(
 }
 
 async function partFilters(connection: DuckDBConnection, sql: string): Promise<PartFilter[] | null> {
-  // Names handed over as values are in no tree.
-  if (/query|serialized/i.test(sql) || sql.includes(mark)) return null
-  const tree = await parsed(connection, sql)
+  const tree = await parsedSql(connection, sql)
   const reads = tree === null ? null : tableReads(tree)
   if (reads === null) return null
   const called = new Set(
@@ -69,36 +68,6 @@ async function partFilters(connection: DuckDBConnection, sql: string): Promise<P
   )
   const steady = await steadyFunctions(connection, called)
   return reads.flatMap((read) => filterOf(read, steady) ?? [])
-}
-
-/** Digits that a double cannot hold are marked, so that they go back as they came. */
-const mark = '\u0001'
-
-async function parsed(connection: DuckDBConnection, sql: string): Promise<Node | null> {
-  const text = await oneText(
-    connection,
-    `SELECT json_serialize_sql(${sqlText(sql)}::VARCHAR, skip_default := false, skip_null := false)`,
-  )
-  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (token) =>
-    /^-?\d{16,}$/.test(token) ? `"\\u0001${token}"` : token,
-  )
-  const tree: unknown = JSON.parse(marked)
-  return isNode(tree) && tree['error'] === false ? tree : null
-}
-
-async function unparsed(connection: DuckDBConnection, where: readonly Node[]): Promise<string> {
-  const template = (await parsed(connection, 'SELECT i FROM part WHERE true')) as {
-    readonly statements: readonly { readonly node: Node }[]
-  }
-  const statement = template.statements[0]!
-  const condition =
-    where.length === 1
-      ? where[0]
-      : { class: 'CONJUNCTION', type: 'CONJUNCTION_AND', alias: '', query_location: 0, children: where }
-  const node = { ...statement.node, where_clause: condition }
-  const text = JSON.stringify({ error: false, statements: [{ ...statement, node }] })
-  const whole = text.replace(/"\\u0001(-?\d+)"/g, '$1')
-  return oneText(connection, `SELECT json_deserialize_sql(${sqlText(whole)}::JSON)`)
 }
 
 const clocks: ReadonlySet<string> = new Set([
@@ -186,12 +155,7 @@ async function matching(
   connection: DuckDBConnection,
   where: readonly Node[],
 ): Promise<(index: number) => boolean> {
-  const reader = await connection.runAndReadAll(await unparsed(connection, where))
+  const reader = await connection.runAndReadAll(await partsWhereSql(connection, where))
   const found = new Set(reader.getRows().map(([i]) => Number(i)))
   return (index) => found.has(index)
-}
-
-async function oneText(connection: DuckDBConnection, sql: string): Promise<string> {
-  const reader = await connection.runAndReadAll(sql)
-  return String(reader.getRows()[0]![0])
 }
