@@ -153,13 +153,13 @@ const etlRows: readonly Row[] = [
     'etl.archive_max_days',
     decimal('days', 0.01, 36_500),
     null,
-    'remove archived segments older than this, looked at every quarter of an hour; not set: never',
+    'remove archived segments older than this, looked at once in a quarter of an hour at most; not set: never',
   ],
   [
     'etl.archive_max_gb',
     decimal('GB', 0.001, 1_000_000),
     null,
-    'remove the oldest archived segments above this size, looked at every quarter of an hour; not set: never',
+    'remove the oldest archived segments above this size, looked at once in a quarter of an hour at most; not set: never',
   ],
 ]
 

@@ -49,7 +49,9 @@ export interface EtlMemory {
   readonly peeks: Map<string, ReadyFile>
   /** Keys already reported as foreign. */
   readonly reported: Set<string>
-  /** When the archive is next looked through for what is kept no longer, monotonic milliseconds. */
+  /** Something was converted since the archive was last looked through for what is kept no longer. */
+  hasArchived: boolean
+  /** When it is looked through next, monotonic milliseconds. */
   retainAtMs: number
   /** Asked before each segment: whether it is to be left for now. */
   isResting(label: string): boolean
@@ -62,6 +64,7 @@ export function makeMemory(): EtlMemory {
     sources: new KnownSources(),
     peeks: new Map(),
     reported: new Set(),
+    hasArchived: false,
     retainAtMs: 0,
     isResting: () => false,
     failed: () => null,
@@ -91,10 +94,18 @@ export async function runEtlOnce(
     const isWaiting = options.waitForHeld || tally.isIdle
     const stillHeld = isWaiting ? await waitFor(deps, held, tally, memory, signal) : held
     tally.reportHeld(stillHeld, memory.reported)
-    if (options.sweep || !tally.isIdle) await tidy(deps, options, report, memory, signal, receipts)
+    memory.hasArchived ||= !tally.isIdle
+    const isLookDue = memory.hasArchived && deps.clock.monotonicMs() >= memory.retainAtMs
+    if (options.sweep || isLookDue) await retain(deps, options, report, memory, signal, receipts)
+    if (options.sweep) await sweep(deps, report, memory, signal, receipts)
   } catch (error) {
-    if (!signal.aborted) throw error
-    tally.isStopped = true
+    if (signal.aborted) tally.isStopped = true
+    else {
+      // A disk that is full may be so of what is kept too long.
+      if (error instanceof VaultError && error.kind === 'preflight')
+        await retain(deps, options, report, memory, signal, receipts)
+      throw error
+    }
   } finally {
     await deps.files.close()
   }
@@ -335,23 +346,30 @@ function reportKept(receipt: Receipt, tally: Tally, memory: EtlMemory): void {
 /** The whole archive is listed for it, which in a bucket is 526 requests for a year of a segment a minute. */
 const retainEveryMs = 15 * 60_000
 
-async function tidy(
-  deps: JobDeps,
+async function retain(
+  { store, clock, venue }: JobDeps,
   options: EtlOptions,
   report: EtlReport,
   memory: EtlMemory,
   signal: AbortSignal,
   cache: ReceiptCache,
 ): Promise<void> {
+  if (options.sweep) memory.sources.learnArchived(await readReceipts(store, venue, signal, { cache }))
+  for (const key of await applyRetention(store, clock, venue, options.retention, memory.sources, signal))
+    report.onEvent({ kind: 'archive_removed', key })
+  memory.hasArchived = false
+  memory.retainAtMs = clock.monotonicMs() + retainEveryMs
+}
+
+async function sweep(
+  deps: JobDeps,
+  report: EtlReport,
+  memory: EtlMemory,
+  signal: AbortSignal,
+  cache: ReceiptCache,
+): Promise<void> {
   const { store, clock, venue, worker } = deps
-  const receipts = options.sweep ? await readReceipts(store, venue, signal, { cache }) : []
-  memory.sources.learnArchived(receipts)
-  if (options.sweep || clock.monotonicMs() >= memory.retainAtMs) {
-    for (const key of await applyRetention(store, clock, venue, options.retention, memory.sources, signal))
-      report.onEvent({ kind: 'archive_removed', key })
-    memory.retainAtMs = clock.monotonicMs() + retainEveryMs
-  }
-  if (!options.sweep) return
+  const receipts = await readReceipts(store, venue, signal, { cache })
   await sweepScratch(store, clock, worker)
   await sweepClaims(deps, receipts, signal)
   const { orphans, foreign } = await sweepParts(deps, receipts, signal)

@@ -166,3 +166,48 @@ test('however many rounds work, the archive is looked through once in a quarter 
   assert.equal(store.listed.filter((prefix) => prefix === 'raw/archive/coinbase/').length, 2)
   await bench.remove()
 })
+
+test('what is kept too long goes also when nothing is converted any more, and when the disk is full', async () => {
+  const bench = await Bench.make(true)
+  const worker = await bench.worker()
+  // A limit that the second archived segment exceeds.
+  const etl = { ...etlOptions, archive: true, retention: { maxDays: null, maxBytes: 1 } }
+  const archived: number[] = []
+  await bench.segment(1, 1, ['BTC-USD'])
+  await watched(
+    bench,
+    worker,
+    async (count) => {
+      if (count === 1) await bench.segment(2, 10, ['BTC-USD'])
+      archived.push((await bench.state()).archive.length)
+      return count === 40
+    },
+    etl,
+  )
+  assert.deepEqual([archived[0], archived[1], archived.at(-1)], [0, 1, 0], 'half a minute apart')
+
+  const convert = smallConvert('mdv test')
+  let isFull = false
+  const filling = await bench.worker(bench.store, {}, async (sources, plan, signal) => {
+    if (isFull) throw new VaultError('preflight', 'the disk is full')
+    return convert(sources, plan, signal)
+  })
+  const kept: number[] = []
+  await watched(
+    bench,
+    filling,
+    async (count) => {
+      if (count === 1) await bench.segment(3, 20, ['BTC-USD'])
+      if (count === 2) {
+        kept.push((await bench.state()).archive.length)
+        isFull = true
+        await bench.segment(4, 30, ['BTC-USD'])
+      }
+      if (count === 3) kept.push((await bench.state()).archive.length)
+      return count === 4
+    },
+    etl,
+  )
+  assert.deepEqual(kept, [1, 0], 'at once')
+  await bench.remove()
+})
