@@ -3,11 +3,29 @@
 import { createHash } from 'node:crypto'
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { seededRandom } from '../src/core/random.ts'
+import type { ConvertOptions } from '../src/etl/convert.ts'
 import { formatRfc3339Ns } from '../src/core/time.ts'
 import { LineEncoder, connectionBytes, lineBytesMax } from '../src/segment/line.ts'
 
 const recorder = 'benchbench'
 const openedNs = 1_764_770_400_000_000_000n
+
+/** How benchmarks convert it. */
+export function benchPlan(label: string, scratchDir: string): ConvertOptions {
+  return {
+    scratchDir,
+    venue: 'coinbase',
+    job: `${label}_benchbench_1`,
+    planGeneration: 1,
+    partDigits: 'abc12345',
+    onParts: () => undefined,
+    software: 'mdv bench',
+    numberType: 'decimal',
+    compression: 'zstd',
+    memoryLimitMb: 1024,
+    threads: 2,
+  }
+}
 
 export interface BenchSegment {
   readonly sizeBytes: number
@@ -66,9 +84,9 @@ const benchHeader = {
   opened_ns: String(openedNs),
 }
 
-/** A hundred different ones at most. */
+/** A thousand different ones at most. */
 function productName(i: number): string {
-  return `${'ABCDEFGHIJ'[i % 10]}${'TCXYZKLMNO'[Math.trunc(i / 10)]}C-USD`
+  return `${'ABCDEFGHIJ'[i % 10]}${'TCXYZKLMNO'[Math.trunc(i / 10) % 10]}${'CDEFGHIJKL'[Math.trunc(i / 100)]}-USD`
 }
 
 function benchFrame(random: () => number, k: number, products: readonly string[]): string {

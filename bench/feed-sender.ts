@@ -5,13 +5,11 @@
  * argv: FRAMES FRAME_BYTES. Prints `{"port":…}` when ready, then `{"first_ms":…,"last_ms":…,"frames":…}` once all is written.
  */
 
-import { createHash } from 'node:crypto'
-import { createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { encodeText, firstSequence, serveShouting } from './shouting-venue.ts'
 
 /** Frames in the prepared buffer: a power of ten, so that only a sequence number's leading digits change from pass to pass. */
 const framesPerPass = 10_000
-/** Frames begin here so that every number has the same width. */
-const firstSequence = 1_000_000_000
 const frameBytes = Number(process.argv[3] ?? 630)
 const frames = Math.ceil(Number(process.argv[2] ?? 1_000_000) / framesPerPass) * framesPerPass
 
@@ -30,16 +28,6 @@ function frameText(sequence: number): string {
   return `${open}${'x'.repeat(Math.max(0, frameBytes - open.length - 2))}"}`
 }
 
-/** RFC 6455 §5.2: a final, unmasked text frame. */
-function encodeText(text: string): Buffer {
-  const payload = Buffer.from(text)
-  const head =
-    payload.length < 126
-      ? Buffer.of(0x81, payload.length)
-      : Buffer.of(0x81, 126, payload.length >> 8, payload.length & 255)
-  return Buffer.concat([head, payload])
-}
-
 function prepare(): Prepared {
   const encoded = Array.from({ length: framesPerPass }, (_, i) => encodeText(frameText(firstSequence + i)))
   const digitsAt = new Int32Array(framesPerPass)
@@ -51,10 +39,18 @@ function prepare(): Prepared {
   return { bytes: Buffer.concat(encoded), digitsAt }
 }
 
-/** Moves every frame on by one pass: only the six digits above the ten-thousands change. */
+/**
+ * Moves every frame on by one pass: only digits above the ten-thousands change, and of those mostly the last. The load should take as
+ * little as it can of the processor that it shares with the receiver.
+ */
 function advance(prepared: Prepared, pass: number): void {
+  const { bytes, digitsAt } = prepared
   const digits = Buffer.from(String(firstSequence + pass * framesPerPass).slice(0, 6))
-  for (let i = 0; i < framesPerPass; i++) prepared.bytes.set(digits, prepared.digitsAt[i])
+  for (let k = 0; k < digits.length; k++) {
+    const digit = digits[k]!
+    if (bytes[digitsAt[0]! + k] === digit) continue
+    for (let i = 0; i < framesPerPass; i++) bytes[digitsAt[i]! + k] = digit
+  }
 }
 
 async function shout(socket: Socket): Promise<void> {
@@ -74,49 +70,4 @@ async function shout(socket: Socket): Promise<void> {
   process.stdout.write(JSON.stringify({ first_ms: firstMs, last_ms: Date.now(), frames }) + '\n')
 }
 
-function answer(socket: Socket, request: string): void {
-  const key = /sec-websocket-key: *(\S+)/i.exec(request)?.[1]
-  if (key === undefined) {
-    const body = JSON.stringify({
-      products: [{ product_id: 'BTC-USD', alias: '', status: 'online', product_type: 'SPOT' }],
-      num_products: 1,
-    })
-    socket.end(
-      `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
-    )
-    return
-  }
-  const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
-  socket.write(
-    `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`,
-  )
-  // The acks of whatever is asked come first, so that a recorder's watchdogs rest.
-  const ack = { heartbeats: ['heartbeats'], ticker: ['BTC-USD'] }
-  const ackFrame = (sequence: number): string =>
-    JSON.stringify({
-      channel: 'subscriptions',
-      timestamp: '2026-06-14T05:35:45Z',
-      sequence_num: sequence,
-      events: [{ subscriptions: ack }],
-    })
-  // A recorder paces its subscribes: an ack before the last of them would leave it waiting for one.
-  socket.once('data', () =>
-    setTimeout(() => {
-      // One for each channel: the first answers the older subscribe only.
-      for (const sequence of [firstSequence - 2, firstSequence - 1])
-        socket.write(encodeText(ackFrame(sequence)))
-      void shout(socket)
-    }, 1000),
-  )
-}
-
-const server = createServer((socket) => {
-  socket.on('error', () => socket.destroy())
-  socket.once('data', (request) => answer(socket, request.toString('latin1')))
-})
-server.listen(0, '127.0.0.1', () => {
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-  process.stdout.write(JSON.stringify({ port }) + '\n')
-})
-process.stdin.on('end', () => process.exit(0)).resume()
+serveShouting(shout)

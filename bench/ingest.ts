@@ -5,21 +5,13 @@
  */
 
 import { spawn, type ChildProcess } from 'node:child_process'
-import {
-  closeSync,
-  ftruncateSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { machine, median, printTable } from './report.ts'
+import { cleanEnv } from './clean-env.ts'
+import { machine, median, printTable, tell } from './report.ts'
 
 const frames = Math.ceil(Number(process.argv[2] ?? 3_000_000) / 10_000) * 10_000
 const rounds = Number(process.argv[3] ?? 5)
@@ -48,19 +40,30 @@ function usage(pid: number): { cpuSeconds: number; peakRssMb: number } {
   return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100, peakRssMb: Number(peak) / 1024 }
 }
 
-async function startSender(): Promise<{ child: ChildProcess; port: number; firstMs: Promise<number> }> {
+interface Sender {
+  readonly child: ChildProcess
+  readonly port: number
+  /** The receiver has subscribed; a second later the first frame is sent. */
+  readonly subscribed: Promise<void>
+  readonly firstMs: Promise<number>
+}
+
+async function startSender(): Promise<Sender> {
   const child = spawn(process.execPath, [script('feed-sender.js'), String(frames), String(frameBytes)], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   let sent: (ms: number) => void
+  let isHeard: () => void
   const firstMs = new Promise<number>((resolve) => (sent = resolve))
+  const subscribed = new Promise<void>((resolve) => (isHeard = resolve))
   const port = await new Promise<number>((resolve) => {
     onJson(child, (value) => {
       if (value['port'] !== undefined) resolve(value['port'])
+      if (value['subscribed'] !== undefined) isHeard()
       if (value['first_ms'] !== undefined) sent(value['first_ms'])
     })
   })
-  return { child, port, firstMs }
+  return { child, port, subscribed, firstMs }
 }
 
 async function measure(
@@ -68,13 +71,19 @@ async function measure(
 ): Promise<Run> {
   const sender = await startSender()
   const receiver = start(sender.port)
+  await sender.subscribed
+  const before = usage(receiver.child.pid!)
   const [firstMs, doneMs] = await Promise.all([sender.firstMs, receiver.done])
-  const used = usage(receiver.child.pid!)
+  const { cpuSeconds, peakRssMb } = usage(receiver.child.pid!)
   const left = new Promise((resolve) => receiver.child.once('exit', resolve))
   receiver.child.kill('SIGKILL')
   sender.child.kill('SIGKILL')
   await left
-  return { framesPerSecond: (frames / (doneMs - firstMs)) * 1000, ...used }
+  return {
+    framesPerSecond: (frames / (doneMs - firstMs)) * 1000,
+    cpuSeconds: cpuSeconds - before.cpuSeconds,
+    peakRssMb,
+  }
 }
 
 function bare(port: number): { child: ChildProcess; done: Promise<number> } {
@@ -94,8 +103,6 @@ function recorder(
   letPagesGo: (written: number) => void,
 ): (port: number) => { child: ChildProcess; done: Promise<number> } {
   return (port) => {
-    // An empty file of its own: whatever the one who runs this has configured is not measured.
-    writeFileSync(join(baseDir, 'none.yaml'), '')
     const args = [
       script('../src/cli/main.js'),
       'ingest',
@@ -113,7 +120,11 @@ function recorder(
       '--queue-max-mb',
       '2000',
     ]
-    const child = spawn(process.execPath, args, { cwd: baseDir, stdio: ['pipe', 'pipe', 'ignore'] })
+    const child = spawn(process.execPath, args, {
+      cwd: baseDir,
+      env: cleanEnv(),
+      stdio: ['pipe', 'pipe', 'ignore'],
+    })
     const done = new Promise<number>((resolve) => {
       createInterface({ input: child.stdout }).on('line', (line) => {
         const durable = /durable_n\D+(\d+)/.exec(line)?.[1]
@@ -177,6 +188,20 @@ async function main(): Promise<void> {
   )
   printTable(['receiver', 'frames/s', 'MB/s', 'CPU s', 'peak RSS MB'], rows)
   process.stdout.write(`ratio durable / bare (pair by pair, median): ${ratio.toFixed(2)}\n`)
+  tellOf('durable ingestion of 630-byte frames', 0.65, (run) => run.framesPerSecond)
+  if (runs.bare.every((run) => run.cpuSeconds > 0))
+    tellOf('the same for each second of processor time', 0.5, (run) => frames / run.cpuSeconds)
+
+  function tellOf(name: string, least: number, of: (run: Run) => number): void {
+    tell({
+      name,
+      unit: 'frames/s',
+      value: median(runs.durable.map(of)),
+      reference: median(runs.bare.map(of)),
+      ratio: median(runs.durable.map((run, i) => of(run) / of(runs.bare[i]!))),
+      goal: { least, of: 'ratio' },
+    })
+  }
 }
 
 await main()

@@ -32,3 +32,35 @@ export function printTable(header: readonly string[], rows: readonly (readonly s
     line(header) + line(widths.map((width) => '-'.repeat(width))) + rows.map(line).join(''),
   )
 }
+
+/** One measured thing beside its reference in the same run, and what it is to reach. */
+export interface Figure {
+  readonly name: string
+  readonly unit: string
+  readonly value: number
+  readonly reference: number
+  /** Of pairs that were measured together, their median; left out: value / reference. */
+  readonly ratio?: number
+  readonly goal: Goal
+}
+
+/** A bound of the value itself, or of value / reference. */
+export type Goal =
+  | { readonly least: number; readonly of: 'ratio' | 'value' }
+  | { readonly most: number; readonly of: 'ratio' | 'value' }
+
+/** Hands a figure to `npm run bench`, where it is what runs this. */
+export function tell(figure: Figure): void {
+  process.send?.(figure)
+}
+
+/** How much of its goal a figure reaches: 1 is the goal, more is better. */
+export function reached(figure: Figure): number {
+  const { value, goal } = figure
+  const measured = goal.of === 'ratio' ? ratioOf(figure) : value
+  return 'least' in goal ? measured / goal.least : goal.most / measured
+}
+
+export function ratioOf({ value, reference, ratio = value / reference }: Figure): number {
+  return ratio
+}
