@@ -3,7 +3,7 @@
 import { isRecorderId } from '../core/ids.ts'
 import type { SealedConnection, SegmentHeader } from '../segment/format.ts'
 import { toLine } from '../segment/read.ts'
-import { ConnectionHistory } from '../segment/recovery.ts'
+import { ConnectionHistory } from '../segment/connection-history.ts'
 import { SegmentScanner, type ScannedLine, type ScanResult } from '../segment/scan.ts'
 import { checkSeal } from '../segment/seal-check.ts'
 import type { ObjectStore } from '../storage/object-store.ts'

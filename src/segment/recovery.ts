@@ -9,23 +9,15 @@
 
 import { createHash } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
-import {
-  activeSegmentKey,
-  parseSegmentLabel,
-  rawActive,
-  rawReady,
-  rawRejected,
-  receiptsPrefix,
-} from '../storage/keys.ts'
+import { activeSegmentKey, parseSegmentLabel, rawActive, rawRejected } from '../storage/keys.ts'
 import { writeAll, type Disk } from '../storage/disk.ts'
 import { listAll, type LocalObjectStore, type ObjectInfo } from '../storage/object-store.ts'
-import { ConnectionCounter, SealedConnections } from './connection-stats.ts'
+import { ConnectionHistory, type History } from './connection-history.ts'
 import type { Gap, LogEvent, Seal, SegmentHeader } from './format.ts'
 import { eventRest, LineEncoder } from './line.ts'
-import { isOfThisFormat, peekSegment, type PeekedHeader } from './peek.ts'
+import { knownSegments, latestFirst, nextOf, replacedBy, type Known } from './known-segments.ts'
 import { publishSegment } from './publish.ts'
-import { toLine } from './read.ts'
-import { SegmentScanner, type ScannedLine, type ScanResult } from './scan.ts'
+import { SegmentScanner, type ScanResult } from './scan.ts'
 
 export interface RecoveryDeps {
   readonly store: LocalObjectStore
@@ -49,17 +41,6 @@ export interface RecoveredSegment {
   readonly isNewer: boolean
 }
 
-/** A segment that exists somewhere, by identity. */
-interface Known {
-  readonly recorder: string
-  readonly n: number
-  /** Published: under raw/ready or named by a receipt. */
-  readonly isPublished: boolean
-  /** Where it lies; null when only a receipt knows it. */
-  readonly key: string | null
-  readonly openedNs: bigint
-}
-
 /** @throws {VaultError} from the store; what it could not finish is finished by the next call */
 export async function recoverActive(
   deps: RecoveryDeps,
@@ -78,75 +59,6 @@ export async function recoverActive(
     recovered.push(one)
   }
   return recovered
-}
-
-/**
- * A file that turns out to hold no line is forgotten before the one it was to follow is looked at: that one is then the recorder's
- * last, and says where its connections stood. Killed in between: the file is gone, and the next recovery finds the same.
- */
-function latestFirst(files: readonly ObjectInfo[], known: ReadonlyMap<string, Known>): ObjectInfo[] {
-  const orderOf = (file: ObjectInfo): Known | undefined => known.get(file.key)
-  return [...files].sort((a, b) => {
-    const [x, y] = [orderOf(a), orderOf(b)]
-    if (x === undefined || y === undefined) return Number(x === undefined) - Number(y === undefined)
-    return y.n - x.n || compareBigInt(y.openedNs, x.openedNs) || (a.key < b.key ? 1 : -1)
-  })
-}
-
-function compareBigInt(a: bigint, b: bigint): number {
-  return a < b ? -1 : Number(a > b)
-}
-
-/** By the key they lie under, or the receipt's. */
-async function knownSegments(
-  store: LocalObjectStore,
-  venue: string,
-  signal: AbortSignal,
-): Promise<Map<string, Known>> {
-  const known = new Map<string, Known>()
-  for (const folder of [rawActive(venue), rawReady(venue)]) {
-    for (const object of await listAll(store, `${folder}segment_`, signal)) {
-      const peek = await peekSegment(store, object, false, signal)
-      if (peek === 'gone' || peek.header === null) continue
-      known.set(object.key, {
-        recorder: peek.header.recorder,
-        n: peek.header.n,
-        isPublished: folder === rawReady(venue),
-        key: object.key,
-        openedNs: openedNs(peek.header),
-      })
-    }
-  }
-  for (const { key } of await listAll(store, receiptsPrefix(venue), signal)) {
-    const job = /_([a-z2-7]{10})_(\d+)(?:\.g\d+)?\.json$/.exec(key)
-    if (job !== null)
-      known.set(key, { recorder: job[1]!, n: Number(job[2]), isPublished: true, key: null, openedNs: 0n })
-  }
-  return known
-}
-
-function openedNs(header: PeekedHeader): bigint {
-  return isOfThisFormat(header) ? BigInt(header.opened_ns) : 0n
-}
-
-/**
- * Whether another file holds the same segment. `published`: the crash between the link to ready and the removal of the active name.
- * `later`: it was opened in place of this one, which failed before any of its lines was durable; kept aside all the same, since the
- * wall clock alone says which was later.
- */
-function replacedBy(
-  key: string,
-  header: SegmentHeader,
-  known: ReadonlyMap<string, Known>,
-): 'published' | 'later' | null {
-  const opened = openedNs(header)
-  const same = [...known.values()].filter(
-    (one) => one.recorder === header.recorder && one.n === header.n && one.key !== key,
-  )
-  if (same.some((one) => one.isPublished)) return 'published'
-  const isLater = (one: Known): boolean =>
-    one.openedNs > opened || (one.openedNs === opened && one.key !== null && one.key > key)
-  return same.some(isLater) ? 'later' : null
 }
 
 async function recoverFile(
@@ -188,7 +100,7 @@ async function recoverFile(
 }
 
 /** What a file holds: read once, decided on afterwards. */
-export interface Survey {
+export interface Survey extends History {
   readonly header: SegmentHeader | null
   readonly isNewer: boolean
   readonly isSealed: boolean
@@ -204,20 +116,8 @@ export interface Survey {
   readonly lastN: number | null
   readonly firstRecvNs: string | null
   readonly lastRecvNs: string | null
-  readonly connections: SealedConnections
-  readonly open: readonly OpenConnection[]
-  readonly products: readonly string[]
-  /** The recorder as a whole was already said to have died, and the recovery to have happened: by a recovery that was killed. */
-  readonly isSaid: { readonly died: boolean; readonly recovered: boolean }
   /** A newer segment of the same recorder goes on at this counter; null: this one is its last. */
   readonly cutBefore: number | null
-}
-
-export interface OpenConnection {
-  readonly conn: string
-  readonly products: readonly string[]
-  readonly lastSequence: number | null
-  readonly lastRecvNs: string
 }
 
 async function surveyFile(
@@ -273,13 +173,6 @@ async function surveyFile(
   }
 }
 
-function nextOf(header: SegmentHeader, known: ReadonlyMap<string, Known>): number | null {
-  const later = [...known.values()]
-    .filter((one) => one.recorder === header.recorder && one.n > header.n)
-    .map((one) => one.n)
-  return later.length === 0 ? null : Math.min(...later)
-}
-
 /** What is read back after a crash may stand in the page cache only: sync it before relying on it. */
 async function syncFile(deps: RecoveryDeps, file: ObjectInfo): Promise<void> {
   const handle = await deps.disk.append(deps.store.pathOf(file.key))
@@ -299,115 +192,6 @@ async function hashOf(
   const hash = createHash('sha256')
   for await (const chunk of deps.store.read(key, 0, until, signal)) hash.update(chunk)
   return hash
-}
-
-/** Which connections were open at the end, and where each one stood. */
-export class ConnectionHistory {
-  readonly #sequenceOf: (frame: Buffer) => number
-  readonly #counters = new Map<string, ConnectionCounter>()
-  readonly #open = new Map<
-    string,
-    { products: readonly string[]; lastSequence: number | null; lastRecvNs: string }
-  >()
-  #products: readonly string[] = []
-  #isSaid = { died: false, recovered: false }
-
-  constructor(sequenceOf: (frame: Buffer) => number) {
-    this.#sequenceOf = sequenceOf
-  }
-
-  take(scanned: ScannedLine): void {
-    const line = toLine(scanned)
-    if (line.kind === 'event') this.#takeEvent(line.conn, asEvent(line.event), line.recvNs)
-    if (line.kind !== 'frame') return
-    this.#isSaid = { died: false, recovered: false }
-    const sequence = this.#sequenceOf(line.frame)
-    let counter = this.#counters.get(line.conn)
-    if (counter === undefined) this.#counters.set(line.conn, (counter = new ConnectionCounter(line.conn)))
-    counter.add(sequence)
-    const open = this.#open.get(line.conn) ?? { products: [], lastSequence: null, lastRecvNs: '' }
-    open.lastRecvNs = String(line.recvNs)
-    if (sequence > (open.lastSequence ?? -1)) open.lastSequence = sequence
-    this.#open.set(line.conn, open)
-  }
-
-  #takeEvent(conn: string | null, event: EventBodies, recvNs: bigint): void {
-    const opened = event['connection_opened']
-    const started = event['recorder_started']
-    if (started !== undefined) this.#products = asNames(started['products'])
-    if (event['continued'] !== undefined) this.#takeContinued(event['continued']['connections'])
-    if (event['products_changed'] !== undefined) this.#takeChange(event['products_changed'])
-    if (conn === null) {
-      if (event['gap']?.['cause'] === 'recorder_died') this.#isSaid.died = true
-      if (event['recovered'] !== undefined) this.#isSaid.recovered = true
-      return
-    }
-    if (opened !== undefined)
-      this.#open.set(conn, {
-        products: asNames(opened['products']),
-        lastSequence: null,
-        lastRecvNs: String(recvNs),
-      })
-    const asked = event['subscribe_sent']
-    const open = this.#open.get(conn)
-    if (asked !== undefined && open !== undefined)
-      open.products = [...new Set([...open.products, ...asNames(asked['products'])])]
-    // An open-ended gap already says that nothing more came: written at the close, or by a recovery that was itself killed.
-    const gap = event['gap']
-    if (event['connection_closed'] !== undefined || (gap !== undefined && gap['before_seq'] === null))
-      this.#open.delete(conn)
-  }
-
-  /** What is new is asked for by a subscribe; what is gone is on no connection any more. */
-  #takeChange(change: Readonly<Record<string, unknown>>): void {
-    const removed = new Set(asNames(change['removed']))
-    const without = (names: readonly string[]): string[] => names.filter((one) => !removed.has(one))
-    this.#products = [...without(this.#products), ...asNames(change['added'])]
-    for (const open of this.#open.values()) open.products = without(open.products)
-  }
-
-  /** What the segment before left open. */
-  #takeContinued(connections: unknown): void {
-    if (!Array.isArray(connections)) return
-    for (const one of connections.filter(isRecord)) {
-      const products = asNames(one['products'])
-      this.#products = [...new Set([...this.#products, ...products])]
-      this.#open.set(String(one['conn']), {
-        products,
-        lastSequence: typeof one['last_seq'] === 'number' ? one['last_seq'] : null,
-        lastRecvNs: typeof one['last_recv_ns'] === 'string' ? one['last_recv_ns'] : '',
-      })
-    }
-  }
-
-  summary(): Pick<Survey, 'connections' | 'open' | 'products' | 'isSaid'> {
-    const connections = new SealedConnections()
-    for (const counter of this.#counters.values()) connections.add([counter.take()!])
-    return {
-      connections,
-      open: [...this.#open].map(([conn, one]) => ({ conn, ...one })),
-      products: this.#products,
-      isSaid: this.#isSaid,
-    }
-  }
-}
-
-type EventBodies = Readonly<Partial<Record<string, Readonly<Record<string, unknown>>>>>
-
-/** An event is an object with one key whose value is an object; anything else says nothing. */
-function asEvent(value: unknown): EventBodies {
-  if (!isRecord(value)) return {}
-  return Object.fromEntries(
-    Object.entries(value).filter((one): one is [string, Record<string, unknown>] => isRecord(one[1])),
-  )
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function asNames(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : []
 }
 
 /** Cuts the torn tail, says what happened, seals. @returns bytes cut */

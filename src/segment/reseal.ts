@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { writeAll, type Disk } from '../storage/disk.ts'
 import type { Seal, SegmentHeader } from './format.ts'
-import { ConnectionHistory, type OpenConnection } from './recovery.ts'
+import { ConnectionHistory, type OpenConnection } from './connection-history.ts'
 import { SegmentScanner } from './scan.ts'
 
 export interface Resealed {

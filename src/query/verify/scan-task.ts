@@ -2,7 +2,7 @@
 
 import type { SealedConnection } from '../../segment/format.ts'
 import { toLine } from '../../segment/read.ts'
-import { ConnectionHistory } from '../../segment/recovery.ts'
+import { ConnectionHistory } from '../../segment/connection-history.ts'
 import { SegmentScanner, type ScanResult } from '../../segment/scan.ts'
 import { fileSha256 } from '../../storage/download.ts'
 import { unpacked, unpackedBytesMax } from '../../storage/unpack.ts'
