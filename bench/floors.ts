@@ -3,7 +3,7 @@
 const floors: readonly (readonly [beginning: string, share: number])[] = [
   ['durable ingestion', 0.25],
   ['the same for each second of processor time', 0.2],
-  ['small frames behind', 0.3],
+  ['small frames behind', 0.1],
   ['conversion of', 0.25],
   ['bytes of', 0.8],
   ['1-minute candles', 0.3],

@@ -71,14 +71,31 @@ async function measure(
 ): Promise<Run> {
   const sender = await startSender()
   const receiver = start(sender.port)
+  const ended = Promise.race([endOf('sender', sender.child), endOf('receiver', receiver.child)])
+  try {
+    return await Promise.race([untilDone(sender, receiver), ended])
+  } finally {
+    ended.catch(() => undefined) // they are killed now
+    const left = new Promise((resolve) => receiver.child.once('exit', resolve))
+    receiver.child.kill('SIGKILL')
+    sender.child.kill('SIGKILL')
+    if (receiver.child.exitCode === null && receiver.child.signalCode === null) await left
+  }
+}
+
+async function endOf(name: string, child: ChildProcess): Promise<never> {
+  const code = await new Promise((resolve) => child.once('exit', resolve))
+  throw new Error(`the ${name} ended with ${String(code)} before all was received`)
+}
+
+async function untilDone(
+  sender: Sender,
+  receiver: { child: ChildProcess; done: Promise<number> },
+): Promise<Run> {
   await sender.subscribed
   const before = usage(receiver.child.pid!)
   const [firstMs, doneMs] = await Promise.all([sender.firstMs, receiver.done])
   const { cpuSeconds, peakRssMb } = usage(receiver.child.pid!)
-  const left = new Promise((resolve) => receiver.child.once('exit', resolve))
-  receiver.child.kill('SIGKILL')
-  sender.child.kill('SIGKILL')
-  await left
   return {
     framesPerSecond: (frames / (doneMs - firstMs)) * 1000,
     cpuSeconds: cpuSeconds - before.cpuSeconds,
@@ -167,9 +184,12 @@ async function main(): Promise<void> {
     runs.bare.push(await measure(bare))
     const baseDir = mkdtempSync(join(tmpdir(), 'mdv-bench-'))
     const pages = holdPages(baseDir)
-    runs.durable.push(await measure(recorder(baseDir, pages.letGo)))
-    pages.close()
-    rmSync(baseDir, { recursive: true, force: true })
+    try {
+      runs.durable.push(await measure(recorder(baseDir, pages.letGo)))
+    } finally {
+      pages.close()
+      rmSync(baseDir, { recursive: true, force: true })
+    }
   }
   const rows = Object.entries(runs).map(([name, all]) => {
     const perSecond = median(all.map((run) => run.framesPerSecond))

@@ -38,12 +38,21 @@ const { values, positionals } = parseArgs({
   },
 })
 
+/** More than the longest takes on a busy machine. */
+const longestMs = 1_800_000
+
 /** @returns its figures; none from one that compares nothing */
 function run(name: string): Promise<Figure[]> {
   const args = benchmarks[name]!
   process.stdout.write(`\n== ${name}\n`)
   const script = fileURLToPath(new URL(`${name}.js`, import.meta.url))
-  const child = fork(script, values.quick ? [...args] : [], { stdio: 'inherit' })
+  const child = fork(script, values.quick ? [...args] : [], {
+    stdio: 'inherit',
+    // As it is: what is no number would be null in JSON.
+    serialization: 'advanced',
+    timeout: longestMs,
+    killSignal: 'SIGKILL',
+  })
   const figures: Figure[] = []
   child.on('message', (figure) => figures.push(figure as Figure))
   return new Promise((resolve) => {

@@ -52,8 +52,9 @@ const lost: Readonly<Record<string, RegExp>> = {
   'flip ready': /^segment_missing$/,
   'delete ready': /^segment_missing$/,
   'delete receipt': /^(receipt_missing|segment_missing)$/,
-  'truncate receipt': /^(receipt_damaged|receipt_missing|segment_missing)$/,
-  'swap receipt': /^(receipt_damaged|receipt_missing|segment_missing)$/,
+  // The damage of a segment that was converted all the same, too: its receipt knew of it.
+  'truncate receipt': /^(receipt_damaged|receipt_missing|segment_missing|segment_damaged)$/,
+  'swap receipt': /^(receipt_damaged|receipt_missing|segment_missing|segment_damaged)$/,
 }
 
 /** Of a file that was cut in its first line: nobody can tell whose it was. */

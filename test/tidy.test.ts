@@ -62,7 +62,7 @@ function violations(path: string, text: string): string[] {
   if (!/^(#!.*\n)?\/\*\*/.test(text)) found.push(`${path}: no header comment`)
   if (/^export default\b/m.test(text)) found.push(`${path}: a default export`)
   if (/^export \*/m.test(text)) found.push(`${path}: a barrel`)
-  if (/FILTER \([^`]*?\)\s+OVER \(/.test(text))
+  if (/\bFILTER\s*\([^()`]*(\([^()`]*\)[^()`]*)*\)\s*OVER\b/i.test(text))
     found.push(`${path}: a filtered window takes the square of its rows`)
   const room = path.split('/')[1]!
   const rules = rooms[room]

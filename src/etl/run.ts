@@ -101,9 +101,10 @@ export async function runEtlOnce(
   } catch (error) {
     if (signal.aborted) tally.isStopped = true
     else {
-      // A disk that is full may be so of what is kept too long.
-      if (error instanceof VaultError && error.kind === 'preflight')
-        await retain(deps, options, report, memory, signal, receipts)
+      memory.hasArchived ||= !tally.isIdle
+      // A disk that is full may be so of what is kept too long: what came since the last look is looked at whatever the time.
+      if (error instanceof VaultError && error.kind === 'preflight' && (memory.hasArchived || options.sweep))
+        await retain(deps, options, report, memory, signal, receipts).catch(() => undefined) // the first error is the one to tell
       throw error
     }
   } finally {

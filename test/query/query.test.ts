@@ -403,6 +403,8 @@ test('a folder of adopted Parquet is a view; one that is gone is said and harms 
   }
   await vault.write(adoptedFolderKey('coinbase', 'theirs', 1), JSON.stringify(folder))
   assert.equal(await ask('SELECT price, symbol FROM adopted_theirs'), '{"price":7,"symbol":"BTC"}\n')
+  assert.match(await ask('DESCRIBE adopted_theirs'), /"column_name":"price"/)
+  assert.match(await ask('SHOW TABLES'), /adopted_theirs/)
   await rm(folder.path, { recursive: true })
   assert.equal(await ask('SELECT count(*) AS n FROM level2'), '{"n":0}\n')
   await assert.rejects(ask('SELECT * FROM adopted_theirs'), /adopted_theirs/)
@@ -484,3 +486,33 @@ for (const from of [
     const { found } = JSON.parse(await ask(`SELECT count(*) AS found FROM ${from}`)) as { found: unknown }
     assert.ok(Number(found) > 0, String(found))
   })
+
+test('a table that is only described has the columns of its parts', async () => {
+  const ticker: RowSpec = {
+    table: 'ticker',
+    product: 'BTC-USD',
+    n: 1,
+    values: { price: 1.5, price_text: '1.5' },
+  }
+  await vault.job({
+    label: 'segment_20251203T14_00001',
+    firstN: 1,
+    lastN: 1,
+    rows: [ticker],
+    numberType: 'double',
+  })
+  const typeOf = `SELECT column_type FROM (DESCRIBE ticker) WHERE column_name = 'price'`
+  assert.equal(await ask(typeOf), '{"column_type":"DOUBLE"}\n')
+})
+
+test('a question whose tree DuckDB cannot print is asked all the same', async () => {
+  await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 10, rows: [bid(1, '1.5')] })
+  await vault.job({
+    label: 'segment_20251203T14_00003',
+    firstN: 21,
+    lastN: 30,
+    rows: [bid(21, '1.5')],
+    digits: 'bbbbbbbb',
+  })
+  assert.equal(await ask('SELECT count(*) AS found FROM gaps WHERE 1 < 1e400'), '{"found":1}\n')
+})

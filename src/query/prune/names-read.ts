@@ -2,7 +2,7 @@
 
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { parsedSql } from './parsed-sql.ts'
-import { tableReads } from './sql-tree.ts'
+import { tablesNamed } from './sql-tree.ts'
 
 /** @param view in lower case */
 export type MayRead = (view: string) => boolean
@@ -13,12 +13,25 @@ const ownNames = /^(pg|duckdb|sqlite|pragma)_/
 const anything: MayRead = () => true
 
 export async function viewsRead(connection: DuckDBConnection, sql: string): Promise<MayRead> {
-  const tree = await parsedSql(connection, sql)
-  if (tree === null) return namedInText(sql)
-  const reads = tableReads(tree)
-  if (reads === null) return anything
-  const names = new Set(reads.map(({ name }) => name))
-  return [...names].some((name) => ownNames.test(name)) ? anything : (view) => names.has(view)
+  const names = await namesOf(connection, sql)
+  if (names === 'no_tree') return namedInText(sql)
+  return names === null || [...names].some((name) => ownNames.test(name))
+    ? anything
+    : (view) => names.has(view)
+}
+
+/** @returns `no_tree`: it is no plain question; null: nothing is known */
+async function namesOf(
+  connection: DuckDBConnection,
+  sql: string,
+): Promise<ReadonlySet<string> | 'no_tree' | null> {
+  try {
+    const tree = await parsedSql(connection, sql)
+    return tree === null ? 'no_tree' : tablesNamed(tree)
+  } catch {
+    // DuckDB prints some trees that are no JSON (1e400 is Infinity in it): whether the question is right is not for us to say.
+    return null
+  }
 }
 
 /**
@@ -26,7 +39,7 @@ export async function viewsRead(connection: DuckDBConnection, sql: string): Prom
  * names as values; and statements over all tables there are.
  */
 const hidesNames =
-  /query|serialized|histogram|storage_info|database|(pg|duckdb|sqlite|pragma)_|\\|u&|'(?:\s|--[^\n\r]*|\/\*[\s\S]*?\*\/)+'/i
+  /query|serialized|attach|histogram|storage_info|database|(pg|duckdb|sqlite|pragma)_|\\|u&|'(?:\s|--[^\n\r]*|\/\*[\s\S]*?\*\/)+'/i
 
 /** Of several statements, and of those that make tables, the parser gives no tree. */
 function namedInText(sql: string): MayRead {

@@ -17,6 +17,22 @@ export interface TableRead {
 /** Table functions that run no SQL of their own. */
 const plainFunctions: ReadonlySet<string> = new Set(['range', 'generate_series', 'unnest'])
 
+/** @returns names of all tables whose rows or columns are asked for, in lower case; null when there may be others */
+export function tablesNamed(tree: Node): Set<string> | null {
+  const names = new Set<string>()
+  let isOfAll = false
+  const isKnown = walk(
+    tree,
+    (node) => {
+      if (node['type'] === 'BASE_TABLE') names.add(nameOf(node))
+      // SHOW TABLES.
+      if (node['type'] === 'SHOW_REF' && node['query'] === null) isOfAll = true
+    },
+    true,
+  )
+  return isKnown && !isOfAll ? names : null
+}
+
 /** @returns every place that reads a table; null when there may be others */
 export function tableReads(tree: Node): TableRead[] | null {
   const reads: TableRead[] = []
@@ -29,14 +45,18 @@ export function tableReads(tree: Node): TableRead[] | null {
   return isKnown ? reads : null
 }
 
-/** Calls back for each node, outer ones first; the table behind DESCRIBE is not read. @returns false where SQL could hide */
-function walk(value: unknown, visit: (node: Node) => void): boolean {
-  if (Array.isArray(value)) return value.every((item) => walk(item, visit))
+/**
+ * Calls back for each node, outer ones first. Of the table behind DESCRIBE no row is read, but its columns are asked for.
+ *
+ * @returns false where SQL could hide
+ */
+function walk(value: unknown, visit: (node: Node) => void, isDescribed = false): boolean {
+  if (Array.isArray(value)) return value.every((item) => walk(item, visit, isDescribed))
   if (!isNode(value)) return true
-  if (value['type'] === 'SHOW_REF' && value['show_type'] === 'DESCRIBE') return true
+  if (!isDescribed && value['type'] === 'SHOW_REF' && value['show_type'] === 'DESCRIBE') return true
   if (value['type'] === 'TABLE_FUNCTION' && !isPlainFunction(value['function'])) return false
   visit(value)
-  return Object.values(value).every((inner) => walk(inner, visit))
+  return Object.values(value).every((inner) => walk(inner, visit, isDescribed))
 }
 
 function isPlainFunction(call: unknown): boolean {

@@ -71,16 +71,16 @@ class RowChecker {
     const parts = this.#partsOf(table)
     const findings: Finding[] = []
     const stated = await this.#connection.runAndReadAll(
-      `SELECT file_index, count(*), min(t), max(t) FROM (
-         SELECT list_position(${this.#list(parts)}, filename) - 1 AS file_index, coalesce(exchange_ns, recv_ns) AS t
+      `SELECT filename, count(*), min(t), max(t) FROM (SELECT filename, coalesce(exchange_ns, recv_ns) AS t
          FROM read_parquet(${this.#list(parts)}, filename = true, hive_partitioning = false))
-       GROUP BY file_index`,
+       GROUP BY filename`,
     )
-    const found = new Map(stated.getRows().map((row) => [Number(row[0]), row.slice(1).map(String).join(' ')]))
-    parts.forEach((part, i) => {
+    const found = new Map(stated.getRows().map((row) => [String(row[0]), row.slice(1).map(String).join(' ')]))
+    parts.forEach((part) => {
       const expected = `${part.rows} ${part.min_time_ns} ${part.max_time_ns}`
-      if (found.get(i) === expected) return
-      const message = `rows, first and last time are ${found.get(i) ?? 'none'}, its receipt says ${expected}`
+      const there = found.get(this.#paths.get(part.key)!)
+      if (there === expected) return
+      const message = `rows, first and last time are ${there ?? 'none'}, its receipt says ${expected}`
       findings.push(jobError('part_rows', part.key, message, this.#remedy))
     })
     const key = table === 'other' ? 'recorder, n' : 'recorder, n, event_index, row_index'
@@ -102,9 +102,8 @@ class RowChecker {
   /** Distinct counters over all tables and the rejects against the counters the sources span. */
   async #checkLines(): Promise<Finding[]> {
     const receipt = this.#receipt
-    const spans = receipt.sources.filter((source) => source.last_n !== null)
-    const inSpan = spans
-      .map((s) => `(recorder = ${sqlText(s.recorder)} AND n BETWEEN ${s.first_n} AND ${s.last_n})`)
+    const inSpan = spansOf(receipt)
+      .map((s) => `(recorder = ${sqlText(s.recorder)} AND n BETWEEN ${s.firstN} AND ${s.lastN})`)
       .join(' OR ')
     const [counts] = await this.#rows(
       `SELECT count(*), count(*) FILTER (places > 1), count(*) FILTER (NOT (${inSpan || 'false'}))
@@ -185,6 +184,27 @@ class RowChecker {
   #list(parts: readonly ReceiptPart[]): string {
     return `[${parts.map((part) => sqlText(this.#paths.get(part.key)!)).join(', ')}]`
   }
+}
+
+interface Span {
+  readonly recorder: string
+  readonly firstN: number
+  readonly lastN: number
+}
+
+/** Counters that its sources have, those of neighbours in one: a merged day has more than a thousand sources. */
+function spansOf({ sources }: Receipt): Span[] {
+  const spans: Span[] = []
+  for (const { recorder, first_n: firstN, last_n: lastN } of sources.toSorted(
+    (a, b) => a.first_n - b.first_n,
+  )) {
+    if (lastN === null) continue
+    const at = spans.findLastIndex((span) => span.recorder === recorder)
+    const before = spans[at]
+    if (before === undefined || before.lastN + 1 !== firstN) spans.push({ recorder, firstN, lastN })
+    else spans[at] = { ...before, lastN }
+  }
+  return spans
 }
 
 /** Counters between the first and last line of its sources. */
