@@ -90,7 +90,7 @@ function pack(receipts: readonly Receipt[], bytesMax: number): Receipt[][] {
 function isWorthwhile(inputs: readonly Receipt[]): boolean {
   if (inputs.length < 2) return false
   const sizes = inputs.map(parquetBytes)
-  const largest = Math.max(...sizes)
+  const largest = sizes.reduce((max, size) => Math.max(max, size))
   return sizes.reduce((total, size) => total + size, 0) - largest >= largest / 4
 }
 

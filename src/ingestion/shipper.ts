@@ -161,7 +161,7 @@ export class Shipper {
   async state(): Promise<ShipState> {
     // Of a local folder: quick, and wanted also when everything else is being stopped.
     const waiting = await listSealed(this.#deps, new AbortController().signal)
-    const oldestMs = Math.min(...waiting.map(({ modifiedMs }) => modifiedMs))
+    const oldestMs = waiting.reduce((min, { modifiedMs }) => Math.min(min, modifiedMs), Infinity)
     return {
       replicatedN: this.#replicatedN,
       requests: this.#bucket === undefined ? null : requestsOf(this.#bucket),

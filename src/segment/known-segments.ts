@@ -92,8 +92,8 @@ export function replacedBy(
 
 /** The counter at which the recorder's next segment begins; null: this is its last. */
 export function nextOf(header: SegmentHeader, known: ReadonlyMap<string, Known>): number | null {
-  const later = [...known.values()]
-    .filter((one) => one.recorder === header.recorder && one.n > header.n)
-    .map((one) => one.n)
-  return later.length === 0 ? null : Math.min(...later)
+  let next: number | null = null
+  for (const { recorder, n } of known.values())
+    if (recorder === header.recorder && n > header.n && (next === null || n < next)) next = n
+  return next
 }

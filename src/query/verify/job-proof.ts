@@ -104,7 +104,7 @@ async function rebuildAll(
   for (const raw of raws) {
     const rebuilt = await rebuild(store, receipt, paths, rejects, raw, engine, signal)
     frames += rebuilt.frames
-    differing.push(...rebuilt.findings)
+    for (const finding of rebuilt.findings) differing.push(finding)
   }
   return { findings: differing, frames }
 }

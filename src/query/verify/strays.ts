@@ -18,10 +18,9 @@ export async function listStrays(
   venue: string,
   signal: AbortSignal,
 ): Promise<StrayListing> {
-  const files: ObjectInfo[] = []
-  for (const table of tableNames)
-    files.push(...(await listAll(store, `${processed(venue)}${table}/`, signal)))
-  return { files, bindings: await listAll(store, jobsPrefix(venue), signal) }
+  const files: ObjectInfo[][] = []
+  for (const table of tableNames) files.push(await listAll(store, `${processed(venue)}${table}/`, signal))
+  return { files: files.flat(), bindings: await listAll(store, jobsPrefix(venue), signal) }
 }
 
 export function checkStrays(
