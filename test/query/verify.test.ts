@@ -274,6 +274,16 @@ test('a receipt that cannot be read is named, and what others say is verified al
   assert.deepEqual([summary.receipts, summary.lines], [1, other.lines.total])
 })
 
+test('beside a receipt that cannot be read nothing is said of a waiting segment that would be refused', async () => {
+  await vault.write(receiptKey('coinbase', receipt.job, 1), '{"format":1,')
+  const text = sealedSegment(5, [{ recorder_stopped: { reason: 'asked' } }])
+  await vault.write('raw/ready/coinbase/segment_20251203T15_00001.ndjson', text.replace('asked', 'askew'))
+  const { findings } = await verify()
+  const said = findings.filter(({ kind }) => kind === 'segment_damaged')
+  assert.ok(said.length > 0)
+  for (const { remedy } of said) assert.match(remedy, /^first put right the receipts that cannot be read/)
+})
+
 test('a waiting segment whose first line is damaged is damage, not a stranger', async () => {
   const text = sealedSegment(5, [{ recorder_stopped: { reason: 'asked' } }])
   await vault.write('raw/ready/coinbase/segment_20251203T15_00001.ndjson', text.replace('segment', 'segmenu'))

@@ -30,14 +30,19 @@ export interface CheckedRaw {
 
 const useNewest = 'use the newest mdv on this vault'
 
+/** What repair and conversion refuse meanwhile: the receipt that cannot be read may be this segment's. */
+export const receiptsFirst =
+  'first put right the receipts that cannot be read: one of them may have taken this segment as it is'
+
 /** Of a segment that is not converted, what is good can be; of any other, its rows are in Parquet. */
-function repairRemedy(key: string, { source }: SegmentEntry): string {
-  return source === null
-    ? `mdv segments repair ${key} && mdv etl --once`
-    : `mdv segments repair ${key} (its rows are in Parquet)`
+function repairRemedy(key: string, { source }: SegmentEntry, isReceiptDamaged: boolean): string {
+  if (source !== null) return `mdv segments repair ${key} (its rows are in Parquet)`
+  return isReceiptDamaged ? receiptsFirst : `mdv segments repair ${key} && mdv etl --once`
 }
 
 export interface RawDeps {
+  /** There are receipts that cannot be read. */
+  readonly isReceiptDamaged: boolean
   readonly store: ObjectStore
   readonly venue: string
   readonly scans: Scans
@@ -46,11 +51,12 @@ export interface RawDeps {
 
 /** @param entry with its bytes in raw/; one that moves on meanwhile has no findings */
 export async function checkRawSegment(
-  { store, venue, scans, progress }: RawDeps,
+  { store, venue, scans, progress, isReceiptDamaged }: RawDeps,
   entry: SegmentEntry,
   signal: AbortSignal,
 ): Promise<CheckedRaw> {
   const key = entry.rawKey!
+  const remedy = repairRemedy(key, entry, isReceiptDamaged)
   const nothing = { findings: [], facts: null, sequences: noFacts }
   if (entry.state === 'foreign' && !isNamedSegment(entry)) {
     const words = `is not a segment of this vault (${entry.problem ?? 'its name is not one'}); it is left alone`
@@ -64,15 +70,15 @@ export async function checkRawSegment(
     const task = { kind: 'segment', key, sizeBytes, venue, isWaiting: entry.source === null } as const
     const bytes = progress.reading(store.read(key, 0, sizeBytes, signal))
     const scanned = await scans.segment(task, bytes, signal)
-    return { ...checkScan(key, entry, scanned), sequences: scanned.sequences }
+    return { ...checkScan(key, entry, scanned, remedy), sequences: scanned.sequences }
   } catch (thrown) {
     signal.throwIfAborted()
     if ((await store.head(key)) === undefined) return nothing
     if (!(thrown instanceof VaultError) || thrown.kind === 'unavailable') throw thrown
     const finding =
       thrown.kind === 'corrupt'
-        ? error('segment_damaged', key, thrown.message, repairRemedy(key, entry))
-        : warning('segment_damaged', key, thrown.message, thrown.remedy ?? repairRemedy(key, entry))
+        ? error('segment_damaged', key, thrown.message, remedy)
+        : warning('segment_damaged', key, thrown.message, thrown.remedy ?? remedy)
     return { ...nothing, findings: [finding] }
   }
 }
@@ -87,6 +93,7 @@ function checkScan(
   key: string,
   entry: SegmentEntry,
   { scan, problems, connections }: ScannedSegment,
+  remedy: string,
 ): Omit<CheckedRaw, 'sequences'> {
   const findings: Finding[] = []
   const expected = entry.source?.file_sha256
@@ -100,11 +107,9 @@ function checkScan(
             'segment_damaged',
             key,
             `${message}; it was so when it was converted`,
-            entry.state === 'archived'
-              ? 'nothing: what could not be read is in raw/rejected'
-              : repairRemedy(key, entry),
+            entry.state === 'archived' ? 'nothing: what could not be read is in raw/rejected' : remedy,
           )
-        : error('segment_damaged', key, message, repairRemedy(key, entry)),
+        : error('segment_damaged', key, message, remedy),
     )
   }
   // What the rest of it means, this version cannot say.
@@ -113,7 +118,7 @@ function checkScan(
   // Nothing behind it was looked at.
   if (scan.headerProblem !== null)
     return {
-      findings: [error('segment_damaged', key, scan.headerProblem, repairRemedy(key, entry))],
+      findings: [error('segment_damaged', key, scan.headerProblem, remedy)],
       facts: null,
     }
   if (scan.badLines > 0) say(`${scan.badLines} bad lines (${problems.join('; ')})`)

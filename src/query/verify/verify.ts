@@ -79,7 +79,7 @@ export async function verifyVault(
     strays.files,
     options.memory === null ? [] : await listAll(store, rawRejected(venue), signal),
   )
-  const proof = new Proof(store, venue, options, tally, marks, signal)
+  const proof = new Proof(store, venue, options, tally, marks, damaged.length > 0, signal)
   const rawSegments = await proof.segments(segments)
   await proof.jobs(receipts, segments)
   await tally.add(checkSequences(proof.sequences, new Set(adopted.map(({ recorder }) => recorder))))
@@ -110,6 +110,7 @@ class Proof {
   readonly #options: VerifyOptions
   readonly #tally: Tally
   readonly #marks: Marks
+  readonly #isReceiptDamaged: boolean
   readonly #signal: AbortSignal
   readonly sequences: SequenceFacts[] = []
   frames = 0
@@ -121,6 +122,7 @@ class Proof {
     options: VerifyOptions,
     tally: Tally,
     marks: Marks,
+    isReceiptDamaged: boolean,
     signal: AbortSignal,
   ) {
     this.#store = store
@@ -128,6 +130,7 @@ class Proof {
     this.#options = options
     this.#tally = tally
     this.#marks = marks
+    this.#isReceiptDamaged = isReceiptDamaged
     this.#signal = signal
   }
 
@@ -142,7 +145,13 @@ class Proof {
     const facts: RawFacts[] = []
     const one = (entry: SegmentEntry): Promise<Learnt> =>
       this.#unlessKnown(`segment ${entry.rawKey}`, this.#marks.ofRaw(entry), entry.sizeBytes, async () => {
-        const deps = { store: this.#store, venue: this.#venue, scans, progress }
+        const deps = {
+          store: this.#store,
+          venue: this.#venue,
+          scans,
+          progress,
+          isReceiptDamaged: this.#isReceiptDamaged,
+        }
         const checked = await checkRawSegment(deps, entry, this.#signal)
         return { ...checked, frames: 0 }
       })
