@@ -94,14 +94,12 @@ export async function runEtlOnce(
     const isWaiting = options.waitForHeld || tally.isIdle
     const stillHeld = isWaiting ? await waitFor(deps, held, tally, memory, signal) : held
     tally.reportHeld(stillHeld, memory.reported)
-    memory.hasArchived ||= !tally.isIdle
     const isLookDue = memory.hasArchived && deps.clock.monotonicMs() >= memory.retainAtMs
     if (options.sweep || isLookDue) await retain(deps, options, report, memory, signal, receipts)
     if (options.sweep) await sweep(deps, report, memory, signal, receipts)
   } catch (error) {
     if (signal.aborted) tally.isStopped = true
     else {
-      memory.hasArchived ||= !tally.isIdle
       // A disk that is full may be so of what is kept too long: what came since the last look is looked at whatever the time.
       if (error instanceof VaultError && error.kind === 'preflight' && (memory.hasArchived || options.sweep))
         await retain(deps, options, report, memory, signal, receipts).catch(() => undefined) // the first error is the one to tell
@@ -324,6 +322,7 @@ async function runTask(
     if (outcome.kind !== 'held') {
       memory.sources.learnReady([outcome.receipt])
       memory.sources.learnArchived([outcome.receipt])
+      memory.hasArchived = true
     }
     if (outcome.kind === 'converted') reportKept(outcome.receipt, tally, memory)
     return outcome
