@@ -11,7 +11,7 @@ import { Exchange } from './exchange.ts'
 import { MdvProcess, mdv } from './processes.ts'
 import { readReadySegments, type RecordedSegment } from './segment-lines.ts'
 
-const kills = Number(process.env['MDV_KILLS'] ?? 25)
+const kills = Number(process.env['MDV_KILLS'] ?? 50)
 const seed = Number(process.env['MDV_SEED'] ?? Date.now() % 1_000_000)
 
 /** The recorder's counters over its segments, which must be 1, 2, 3 … each once. */

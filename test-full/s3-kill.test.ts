@@ -16,7 +16,7 @@ import { Exchange } from './exchange.ts'
 import { MdvProcess, mdv } from './processes.ts'
 import { readReadySegments } from './segment-lines.ts'
 
-const kills = Number(process.env['MDV_KILLS'] ?? 25)
+const kills = Number(process.env['MDV_KILLS'] ?? 50)
 const seed = Number(process.env['MDV_SEED'] ?? Date.now() % 1_000_000)
 test(`${kills} kills of recorder and worker on a bucket that fails one request in twenty (MDV_SEED=${seed})`, async (t) => {
   const random = seededRandom(seed)

@@ -461,6 +461,18 @@ test('segments that wait are looked into for a question about them only', async 
   assert.equal(await listedFor("SELECT count(*) FROM level2 WHERE conn <> 'segments'"), false)
 })
 
+/** A segment is missing between them. */
+async function twoApart(): Promise<void> {
+  await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 10, rows: [bid(1, '1.5')] })
+  await vault.job({
+    label: 'segment_20251203T14_00003',
+    firstN: 21,
+    lastN: 30,
+    rows: [bid(21, '1.5')],
+    digits: 'bbbbbbbb',
+  })
+}
+
 for (const from of [
   "E'\\x67aps'",
   "'ga'\n'ps'",
@@ -475,14 +487,7 @@ for (const from of [
   "query_table('ga' || 'ps')",
 ])
   test(`a missing segment is told of, however gaps is asked for: FROM ${JSON.stringify(from)}`, async () => {
-    await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 10, rows: [bid(1, '1.5')] })
-    await vault.job({
-      label: 'segment_20251203T14_00003',
-      firstN: 21,
-      lastN: 30,
-      rows: [bid(21, '1.5')],
-      digits: 'bbbbbbbb',
-    })
+    await twoApart()
     const { found } = JSON.parse(await ask(`SELECT count(*) AS found FROM ${from}`)) as { found: unknown }
     assert.ok(Number(found) > 0, String(found))
   })
@@ -506,13 +511,6 @@ test('a table that is only described has the columns of its parts', async () => 
 })
 
 test('a question whose tree DuckDB cannot print is asked all the same', async () => {
-  await vault.job({ label: 'segment_20251203T14_00001', firstN: 1, lastN: 10, rows: [bid(1, '1.5')] })
-  await vault.job({
-    label: 'segment_20251203T14_00003',
-    firstN: 21,
-    lastN: 30,
-    rows: [bid(21, '1.5')],
-    digits: 'bbbbbbbb',
-  })
+  await twoApart()
   assert.equal(await ask('SELECT count(*) AS found FROM gaps WHERE 1 < 1e400'), '{"found":1}\n')
 })

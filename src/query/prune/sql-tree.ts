@@ -50,13 +50,13 @@ export function tableReads(tree: Node): TableRead[] | null {
  *
  * @returns false where SQL could hide
  */
-function walk(value: unknown, visit: (node: Node) => void, isDescribed = false): boolean {
-  if (Array.isArray(value)) return value.every((item) => walk(item, visit, isDescribed))
+function walk(value: unknown, visit: (node: Node) => void, entersDescribe = false): boolean {
+  if (Array.isArray(value)) return value.every((item) => walk(item, visit, entersDescribe))
   if (!isNode(value)) return true
-  if (!isDescribed && value['type'] === 'SHOW_REF' && value['show_type'] === 'DESCRIBE') return true
+  if (!entersDescribe && value['type'] === 'SHOW_REF' && value['show_type'] === 'DESCRIBE') return true
   if (value['type'] === 'TABLE_FUNCTION' && !isPlainFunction(value['function'])) return false
   visit(value)
-  return Object.values(value).every((inner) => walk(inner, visit, isDescribed))
+  return Object.values(value).every((inner) => walk(inner, visit, entersDescribe))
 }
 
 function isPlainFunction(call: unknown): boolean {
