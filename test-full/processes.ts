@@ -20,10 +20,15 @@ export class MdvProcess {
   #waiting: Waiting[] = []
   readonly #exited: Promise<unknown>
 
-  /** @param under a program that runs it, with its own arguments */
-  constructor(args: readonly string[], under: readonly string[] = [], more: NodeJS.ProcessEnv = {}) {
+  /** @param under a program that runs it, with its own arguments @param flags of Node itself */
+  constructor(
+    args: readonly string[],
+    under: readonly string[] = [],
+    more: NodeJS.ProcessEnv = {},
+    flags: readonly string[] = [],
+  ) {
     const env = { ...process.env, NO_COLOR: '1', ...more }
-    const [program, ...rest] = [...under, process.execPath, main, ...args]
+    const [program, ...rest] = [...under, process.execPath, ...flags, main, ...args]
     this.child = spawn(program!, rest, { stdio: ['ignore', 'pipe', 'pipe'], env })
     this.#exited = once(this.child, 'exit')
     createInterface({ input: this.child.stdout! }).on('line', (line) => this.#take(line, this.lines))

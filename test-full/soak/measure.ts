@@ -84,6 +84,8 @@ export function threadMeasures(prefix: string, idle: ThreadSample | undefined): 
     if (sample.heapBytes !== null)
       found.push({ name: `heap MB${of}`, value: sample.heapBytes / megabyte, bound: bounds.heap })
     found.push({ name: `external MB${of}`, value: sample.externalBytes / megabyte, bound: bounds.external })
+    found.push({ name: `heap committed MB${of}`, value: sample.committedBytes / megabyte, bound: null })
+    found.push({ name: `new space MB${of}`, value: sample.newSpaceBytes / megabyte, bound: null })
     found.push(...delayMeasures(sample.delayMs, idle?.delayMs, of))
   }
 }

@@ -6,7 +6,7 @@
 
 import { appendFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { getHeapStatistics } from 'node:v8'
+import { getHeapSpaceStatistics, getHeapStatistics } from 'node:v8'
 import { threadId } from 'node:worker_threads'
 
 /** One line of the file `<MDV_SOAK_SAMPLES>.<thread>`. */
@@ -14,6 +14,10 @@ export interface ThreadSample {
   /** Bytes alive after the last forced collection; null before the first. */
   readonly heapBytes: number | null
   readonly externalBytes: number
+  /** What V8 holds of the system's memory for its heap, free pages included. */
+  readonly committedBytes: number
+  /** Of it for new objects, which grows with what survived the busiest moments so far. */
+  readonly newSpaceBytes: number
   /** Milliseconds that a timer due now fires late. */
   readonly delayMs: { readonly p50: number; readonly p99: number; readonly max: number }
 }
@@ -43,8 +47,10 @@ function sampleInto(file: string): void {
       globalThis.gc?.()
       heapBytes = getHeapStatistics().used_heap_size
     }
-    const { external_memory: externalBytes } = getHeapStatistics()
-    const line: ThreadSample = { heapBytes, externalBytes, delayMs }
+    const { external_memory: externalBytes, total_physical_size: committedBytes } = getHeapStatistics()
+    const newSpaceBytes =
+      getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')?.physical_space_size ?? 0
+    const line: ThreadSample = { heapBytes, externalBytes, committedBytes, newSpaceBytes, delayMs }
     appendFileSync(file, JSON.stringify(line) + '\n')
     // After the collection, which is the sampler's own delay and not the program's.
     delay.reset()
