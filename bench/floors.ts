@@ -9,6 +9,8 @@ const floors: readonly (readonly [beginning: string, share: number])[] = [
   ['1-minute candles', 0.3],
   ['top of book', 0.3],
   ['start of', 0.3],
+  ['raw replay', 0.4],
+  ['lines replayed', 0.2],
 ]
 
 /** @returns 0 for one that has none */

@@ -20,6 +20,7 @@ const benchmarks: Readonly<Record<string, readonly string[]>> = {
   sizes: [],
   query: ['3'],
   start: ['7'],
+  replay: ['5', '2'],
   growth: ['1'],
   listing: [],
   'segment-append': [],

@@ -19,7 +19,11 @@ interface Room {
 const bytesAndBelow = ['segment', 'table', 'storage', 'venue', 'dataset', 'core']
 
 const rooms: Readonly<Record<string, Room>> = {
-  cli: { mayImport: ['ingestion', 'etl', 'query', 'simulator', 'sync', ...bytesAndBelow], mayDoIo: true },
+  cli: {
+    mayImport: ['web', 'ingestion', 'etl', 'query', 'simulator', 'sync', ...bytesAndBelow],
+    mayDoIo: true,
+  },
+  web: { mayImport: ['query', ...bytesAndBelow], mayDoIo: true },
   ingestion: { mayImport: bytesAndBelow, mayDoIo: true },
   etl: { mayImport: bytesAndBelow, mayDoIo: true },
   query: { mayImport: bytesAndBelow, mayDoIo: true },

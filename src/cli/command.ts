@@ -11,6 +11,8 @@ export type ExitCode = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 130 | 143
 /** Where a command's words go: data on `out`, talk and progress on `err`. */
 export interface Output {
   out(text: string): Promise<void>
+  /** The same for UTF-8 bytes, as they are where it is no terminal. Resolves when they are written. */
+  outBytes(bytes: Uint8Array): Promise<void>
   err(text: string): void
   /** stderr is a terminal: one line of progress may be redrawn. */
   readonly isTerminal: boolean

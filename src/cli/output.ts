@@ -33,14 +33,15 @@ export function makeOutput(stdout: Stream, stderr: Stream, settings: OutputSetti
   // A recorder outlives the terminal that showed its progress.
   stderr.on('error', () => undefined)
   const noColor = settings.isPlain || (settings.env['NO_COLOR'] ?? '') !== ''
+  const write = async (data: string | Uint8Array): Promise<void> => {
+    if (isReaderGone || data.length === 0) return
+    // The callback, not `drain`: it also comes when the reader has gone.
+    await new Promise<void>((resolve) => stdout.write(data, () => resolve()))
+  }
+  const isTerminal = stdout.isTTY === true
   return {
-    async out(text) {
-      if (isReaderGone || text === '') return
-      // The callback, not `drain`: it also comes when the reader has gone.
-      await new Promise<void>((resolve) =>
-        stdout.write(stdout.isTTY === true ? printable(text) : text, () => resolve()),
-      )
-    },
+    out: (text) => write(isTerminal ? printable(text) : text),
+    outBytes: (bytes) => write(isTerminal ? printable(Buffer.from(bytes).toString('utf8')) : bytes),
     err(text) {
       stderr.write(printable(text))
     },

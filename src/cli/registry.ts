@@ -53,6 +53,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/query.ts')).command,
   },
   {
+    name: 'replay',
+    summary: 'give back what was received in a range of time, as NDJSON',
+    load: async () => (await import('./commands/replay.ts')).command,
+  },
+  {
     name: 'status',
     summary: 'what is recorded, waiting and converted; last frames, gaps today, disk days left',
     load: async () => (await import('./commands/status.ts')).command,
@@ -86,6 +91,11 @@ export const commands: readonly CommandEntry[] = [
     name: 'adopt',
     summary: 'bring in recordings of other tools (NDJSON, also .gz) and folders of Parquet',
     load: async () => (await import('./commands/adopt.ts')).command,
+  },
+  {
+    name: 'serve',
+    summary: 'answer replays over HTTP, on this machine unless told otherwise',
+    load: async () => (await import('./commands/serve.ts')).command,
   },
   {
     name: 'simulate',

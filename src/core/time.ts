@@ -20,6 +20,14 @@ export function parseRfc3339Ns(text: string): bigint | undefined {
   return ns < epochNsMin || ns > epochNsMax ? undefined : ns
 }
 
+/** The same of an instant written as far as it matters: `2025-12-03`, `2025-12-03T14`, `2025-12-03T14:05`, with `Z` or without. */
+export function parseInstantNs(text: string): bigint | undefined {
+  const match = /^(\d{4}-\d{2}-\d{2})(?:T(\d{2})(?::(\d{2})(?::(\d{2}(?:\.\d{1,9})?))?)?Z?)?$/.exec(text)
+  if (match === null) return undefined
+  const [, date, hour = '00', minute = '00', second = '00'] = match
+  return parseRfc3339Ns(`${date}T${hour}:${minute}:${second}Z`)
+}
+
 /** RFC 3339 with the fraction's trailing zeros trimmed, as Go's RFC3339Nano prints it. */
 export function formatRfc3339Ns(epochNs: bigint): string {
   const ms = floorDivide(epochNs, 1_000_000n)

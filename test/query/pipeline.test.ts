@@ -8,10 +8,6 @@ import { adoptFile } from '../../src/query/adopt/adopt-file.ts'
 import { adoptedSegmentBytes } from '../../src/query/adopt/adopt-run.ts'
 import { parseMapping } from '../../src/query/adopt/mapping.ts'
 import { systemClock } from '../../src/cli/system-clock.ts'
-import { ClaimBoard } from '../../src/etl/claim-board.ts'
-import { convertSegments } from '../../src/etl/convert.ts'
-import { runEtlOnce } from '../../src/etl/run.ts'
-import { SourceFiles } from '../../src/etl/source-files.ts'
 import type { Finding } from '../../src/query/verify/finding.ts'
 import { makePrinter } from '../../src/query/output.ts'
 import { unpacked } from '../../src/storage/unpack.ts'
@@ -20,8 +16,8 @@ import { rebuildCheck } from '../../src/query/verify/rebuild.ts'
 import { verifyVault, type VerifySummary } from '../../src/query/verify/verify.ts'
 import { openLocalStore } from '../../src/storage/local.ts'
 import { listAll, type LocalObjectStore, type ObjectStore } from '../../src/storage/object-store.ts'
-import { thisProcess } from '../../src/storage/process-identity.ts'
 import { FarStore } from '../storage/far-store.ts'
+import { convertAll } from './convert-all.ts'
 import { proofOptions } from './proof-options.ts'
 import { cached, reading, sealedSegment, SmallVault } from './small-vault.ts'
 
@@ -59,47 +55,9 @@ before(async () => {
     },
     signal,
   )
-  assert.equal(await convertAll(store), 1)
+  assert.equal(await convertAll(store, { archive: true }), 1)
 })
 after(() => rm(folder, { recursive: true, force: true }))
-
-/** @returns how many segments */
-async function convertAll(into: LocalObjectStore): Promise<number> {
-  const settings = { software: 'mdv test', numberType: 'decimal', compression: 'zstd' } as const
-  const scratchDir = join(await into.scratch('etl'), 'test')
-  const worker = { writer: 'test', identity: await thisProcess(), isDead: async () => false }
-  const summary = await runEtlOnce(
-    {
-      store: into,
-      clock: systemClock,
-      venue: 'coinbase',
-      settings,
-      worker,
-      scratchDir,
-      files: new SourceFiles(into, scratchDir),
-      board: new ClaimBoard({ store: into, clock: systemClock, venue: 'coinbase' }),
-      convert: (sources, plan, abort) =>
-        convertSegments(sources, { ...plan, ...settings, memoryLimitMb: 512, threads: 1 }, abort),
-    },
-    {
-      deleteRaw: true,
-      archive: true,
-      retention: { maxDays: null, maxBytes: null },
-      hours: { from: null, until: null },
-      fromArchive: false,
-      requeue: null,
-      waitForHeld: false,
-      sweep: false,
-      batch: { segmentsMax: 1, bytesMax: 1e9, waitMs: 0, isPatient: false },
-    },
-    {
-      onEvent: (event) => assert.notEqual(event.kind, 'failed', JSON.stringify(event)),
-      onProgress: () => undefined,
-    },
-    signal,
-  )
-  return summary.segments
-}
 
 function asReadersSee(what: LocalObjectStore): ObjectStore {
   return reading.isFar ? cached(new FarStore(what), join(folder, 'cache')) : what
@@ -190,7 +148,7 @@ test('a segment whose last line is damaged leaves no hole before the next one', 
   const whole = sealedSegment(1, [{ clock_step: { step_ns: '1' } }, { clock_step: { step_ns: '2' } }])
   await vault.write(`raw/ready/coinbase/${first}.ndjson`, whole.replace('"step_ns":"2"', '"step_ns":"3"'))
   await vault.readySegment(second, 3, [{ clock_step: { step_ns: '4' } }], sealOf(whole))
-  assert.equal(await convertAll(vault.store), 2)
+  assert.equal(await convertAll(vault.store, { archive: true }), 2)
   const { findings, summary } = await verify(vault.store)
   assert.ok(findings.every((finding) => finding.severity === 'warning' && finding.kind === 'segment_damaged'))
   assert.equal(summary.rejected, 1)

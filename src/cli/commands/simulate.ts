@@ -5,6 +5,7 @@ import { VaultError } from '../../core/errors.ts'
 import { parseFaultChances, parseFaultKinds } from '../../simulator/faults.ts'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../simulator/simulator.ts'
 import type { Command, CommandContext, ExitCode } from '../command.ts'
+import { readPort } from '../option-port.ts'
 
 const progressEveryMs = 1_000
 /** Where no terminal rewrites the line. */
@@ -79,14 +80,6 @@ function readOptions(context: CommandContext): SimulatorOptions {
 
 function readProducts(text: string): number | string[] {
   return /^\d+$/.test(text) ? readNumber('--products', text, 1) : text.split(',').map((id) => id.trim())
-}
-
-function readPort(given: unknown): number {
-  const port = Number(given)
-  if (String(given).trim() !== '' && Number.isInteger(port) && port >= 0 && port <= 65_535) return port
-  throw new VaultError('usage', `--port ${JSON.stringify(given)}: not a port`, {
-    remedy: 'choose one from 1 to 65535, or 0 for any free one',
-  })
 }
 
 function readNumber(flag: string, given: unknown, min: number): number {

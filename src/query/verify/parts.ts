@@ -6,10 +6,8 @@ import { receiptKey } from '../../storage/keys.ts'
 import type { ObjectInfo, ObjectStore } from '../../storage/object-store.ts'
 import type { Receipt, ReceiptPart } from '../../table/receipt.ts'
 import { partLocation } from '../../table/staged.ts'
+import type { PartPaths } from '../row-stream.ts'
 import { jobError, type Finding, type JobRemedy } from './finding.ts'
-
-/** Files of parts, by the key their receipt names. */
-export type PartPaths = ReadonlyMap<string, string>
 
 export interface CheckedParts extends AsyncDisposable {
   readonly findings: readonly Finding[]

@@ -3,11 +3,9 @@
  * Rows and lines are read side by side in the order of their counter, so that a segment of any size takes little memory.
  */
 
-import type { DuckDBConnection } from '@duckdb/node-api'
 import { assert } from '../../core/assert.ts'
 import { rebuildFrame, type RowText } from '../../dataset/rebuild.ts'
 import type { RowTable } from '../../dataset/shape.ts'
-import { tableColumns } from '../../dataset/tables.ts'
 import { messageOf, VaultError } from '../../core/errors.ts'
 import type { Line } from '../../segment/format.ts'
 import { readSegmentChunks } from '../../segment/read.ts'
@@ -17,11 +15,11 @@ import type { Receipt, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
 import { jobError, jobRemedy, type Finding } from './finding.ts'
 import { isEqualJson } from './json-equal.ts'
-import type { PartPaths } from './parts.ts'
+import type { PartPaths } from '../row-stream.ts'
 import type { RejectedLines } from './rejects.ts'
-import type { RowEngine } from './row-engine.ts'
+import type { RowEngine } from '../row-engine.ts'
+import { rowsOfTable, type RowStream } from '../row-stream.ts'
 import type { SegmentEntry } from '../segments.ts'
-import { sqlText } from '../views.ts'
 
 /** Lines beyond this are counted and not told one by one. */
 const toldMax = 5
@@ -37,28 +35,27 @@ export async function rebuildCheck(
 ): Promise<{ readonly frames: number; readonly findings: readonly Finding[] }> {
   const { source } = raw
   assert(source !== null, `${raw.label} has a receipt`)
-  return engine.lend(tableNames.length, async (connections) => {
-    const streams = tableNames.map((table, i) =>
-      openStream(receipt, paths, table, source.recorder, connections[i]!),
-    )
-    const rejected = new Set(
-      rejects.counted.filter(({ recorder }) => recorder === source.recorder).map(({ n }) => n),
-    )
-    const key = raw.rawKey!
-    const bytes = unpacked(
-      key,
-      store.read(key, 0, raw.sizeBytes, signal),
-      unpackedBytesMax(raw.sizeBytes),
-      signal,
-    )
-    try {
-      return await compare(receipt, bytes, streams, rejected, signal)
-    } catch (thrown) {
-      // Raw bytes that cannot be unpacked are told of where they are looked at; here there is nothing to compare with.
-      if (thrown instanceof VaultError && thrown.kind === 'corrupt') return { frames: 0, findings: [] }
-      throw thrown
-    }
-  })
+  using lent = await engine.lend(tableNames.length)
+  const streams = tableNames.map((table, i) =>
+    rowsOfTable(receipt, paths, table, source.recorder, lent.connections[i]!),
+  )
+  const rejected = new Set(
+    rejects.counted.filter(({ recorder }) => recorder === source.recorder).map(({ n }) => n),
+  )
+  const key = raw.rawKey!
+  const bytes = unpacked(
+    key,
+    store.read(key, 0, raw.sizeBytes, signal),
+    unpackedBytesMax(raw.sizeBytes),
+    signal,
+  )
+  try {
+    return await compare(receipt, bytes, streams, rejected, signal)
+  } catch (thrown) {
+    // Raw bytes that cannot be unpacked are told of where they are looked at; here there is nothing to compare with.
+    if (thrown instanceof VaultError && thrown.kind === 'corrupt') return { frames: 0, findings: [] }
+    throw thrown
+  }
 }
 
 async function compare(
@@ -151,73 +148,4 @@ function rebuilt(table: RowTable, rows: readonly RowText[]): string {
   } catch (thrown) {
     return JSON.stringify(messageOf(thrown))
   }
-}
-
-/** Rows of one table in the order of their counter, a chunk in memory at a time. */
-class RowStream {
-  readonly table: TableName
-  readonly #rows: AsyncIterator<RowText> | null
-  #next: RowText | null = null
-  #isStarted = false
-
-  constructor(table: TableName, rows: AsyncIterator<RowText> | null) {
-    this.table = table
-    this.#rows = rows
-  }
-
-  /** Rows of counter `n`; those of smaller ones are passed over. */
-  async take(n: number): Promise<RowText[]> {
-    if (!this.#isStarted) await this.#advance()
-    const taken: RowText[] = []
-    for (; this.#next !== null && Number(this.#next['n']) <= n; await this.#advance())
-      if (Number(this.#next['n']) === n) taken.push(this.#next)
-    return taken
-  }
-
-  async #advance(): Promise<void> {
-    this.#isStarted = true
-    const step = await this.#rows?.next()
-    this.#next = step === undefined || step.done === true ? null : step.value
-  }
-}
-
-function openStream(
-  receipt: Receipt,
-  paths: PartPaths,
-  table: TableName,
-  recorder: string,
-  connection: DuckDBConnection,
-): RowStream {
-  const parts = receipt.parts.filter((part) => part.table === table)
-  if (parts.length === 0) return new RowStream(table, null)
-  const files = parts.map((part) => sqlText(paths.get(part.key)!))
-  const columns = tableColumns(table, receipt.number_type)
-  const list = columns.map((column) => `${asText(column.name, column.type)} AS "${column.name}"`)
-  const sql = `SELECT product_id, ${list.join(', ')}
-    FROM read_parquet([${files.join(', ')}], hive_partitioning = true, hive_types = {'product_id': VARCHAR, 'date': VARCHAR}) AS part
-    WHERE part.recorder = ${sqlText(recorder)} ORDER BY part.n`
-  return new RowStream(
-    table,
-    rowsOfQuery(connection, sql, ['product_id', ...columns.map((column) => column.name)]),
-  )
-}
-
-/** As the rebuilder takes them: instants in microseconds, everything else as DuckDB prints it. */
-function asText(name: string, type: string): string {
-  return type.startsWith('TIMESTAMP') ? `epoch_us("${name}")::VARCHAR` : `"${name}"::VARCHAR`
-}
-
-async function* rowsOfQuery(
-  connection: DuckDBConnection,
-  sql: string,
-  names: readonly string[],
-): AsyncGenerator<RowText> {
-  const result = await connection.stream(sql)
-  for (
-    let chunk = await result.fetchChunk();
-    chunk !== null && chunk.rowCount > 0;
-    chunk = await result.fetchChunk()
-  )
-    for (const row of chunk.getRows())
-      yield Object.fromEntries(names.map((name, i) => [name, row[i] as string | null]))
 }

@@ -4,9 +4,9 @@ import type { DuckDBConnection } from '@duckdb/node-api'
 import type { Receipt, ReceiptPart, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
 import { jobError, type Finding, type JobRemedy } from './finding.ts'
-import type { PartPaths } from './parts.ts'
+import type { PartPaths } from '../row-stream.ts'
 import type { RejectedLines } from './rejects.ts'
-import type { RowEngine } from './row-engine.ts'
+import type { RowEngine } from '../row-engine.ts'
 import { sequencesOf } from './row-sequences.ts'
 import type { SequenceFacts } from './sequences.ts'
 import { sqlText } from '../views.ts'
@@ -17,16 +17,15 @@ export interface CheckedRows {
 }
 
 /** @param paths of its parts, which are known to be whole */
-export function checkRows(
+export async function checkRows(
   engine: RowEngine,
   receipt: Receipt,
   paths: PartPaths,
   rejects: RejectedLines,
   remedy: JobRemedy,
 ): Promise<CheckedRows> {
-  return engine.lend(1, ([connection]) =>
-    new RowChecker(connection!, receipt, paths, rejects, remedy).check(),
-  )
+  using lent = await engine.lend(1)
+  return await new RowChecker(lent.connections[0]!, receipt, paths, rejects, remedy).check()
 }
 
 class RowChecker {

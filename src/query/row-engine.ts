@@ -1,8 +1,8 @@
 /** One DuckDB for a whole proof: its memory and its spilling are bounded together, however many connections ask at once. */
 
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
-import { assert } from '../../core/assert.ts'
-import { duckdb } from '../../storage/duckdb.ts'
+import { assert } from '../core/assert.ts'
+import { duckdb } from '../storage/duckdb.ts'
 
 export class RowEngine {
   readonly #instance: DuckDBInstance
@@ -29,19 +29,21 @@ export class RowEngine {
     this.#instance.closeSync()
   }
 
-  /** Lends connections, which nobody else uses meanwhile. One has one open result at a time. */
-  async lend<T>(count: number, work: (connections: readonly DuckDBConnection[]) => Promise<T>): Promise<T> {
+  /** Lends connections, which nobody else uses until they are disposed of. One has one open result at a time. */
+  async lend(count: number): Promise<Disposable & { readonly connections: readonly DuckDBConnection[] }> {
     assert(!this.#isClosed, 'nothing is asked of an engine that is closed')
-    const lent = this.#idle.splice(0, count)
+    const connections = this.#idle.splice(0, count)
+    const giveBack = (): void => void this.#idle.push(...connections)
     try {
-      while (lent.length < count) {
+      while (connections.length < count) {
         const connection = await this.#instance.connect()
         this.#connections.push(connection)
-        lent.push(connection)
+        connections.push(connection)
       }
-      return await work(lent)
-    } finally {
-      this.#idle.push(...lent)
+    } catch (thrown) {
+      giveBack()
+      throw thrown
     }
+    return { connections, [Symbol.dispose]: giveBack }
   }
 }

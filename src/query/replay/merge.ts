@@ -1,0 +1,74 @@
+/** Lines of several recorders as one, by receive time; each recorder's own order stays, whatever its clock did. */
+
+import type { ReplayLine } from './line.ts'
+
+type Lines = AsyncIterable<readonly ReplayLine[]>
+
+/** @param recorders one each @returns lines that follow one another, in batches */
+export async function* mergeLines(recorders: readonly Lines[]): AsyncGenerator<readonly ReplayLine[]> {
+  const cursors = recorders.map((lines) => new Cursor(lines))
+  try {
+    await Promise.all(cursors.map((cursor) => cursor.fill()))
+    for (;;) {
+      const open = cursors.filter((cursor) => !cursor.isAtEnd)
+      if (open.length === 0) return
+      const first = open.reduce((least, cursor) => (cursor.timeNs < least.timeNs ? cursor : least))
+      const others = open.filter((cursor) => cursor !== first)
+      // As many as come before all others, or end its batch: looking anew for each line would be slow where one recorder runs alone.
+      yield first.takeUntil(earliest(others))
+      await first.fill()
+    }
+  } finally {
+    await Promise.all(cursors.map((cursor) => cursor.close()))
+  }
+}
+
+function earliest(cursors: readonly Cursor[]): bigint | null {
+  return cursors.reduce<bigint | null>(
+    (least, { timeNs }) => (least === null || timeNs < least ? timeNs : least),
+    null,
+  )
+}
+
+class Cursor {
+  readonly #lines: AsyncIterator<readonly ReplayLine[]>
+  #batch: readonly ReplayLine[] = []
+  #at = 0
+  /** The latest receive time so far: what a clock set back gives counts as this. */
+  #timeNs = -(2n ** 63n)
+  isAtEnd = false
+
+  constructor(lines: Lines) {
+    this.#lines = lines[Symbol.asyncIterator]()
+  }
+
+  /** Of its next line. */
+  get timeNs(): bigint {
+    const recvNs = this.#batch[this.#at]!.recvNs
+    return recvNs !== null && recvNs > this.#timeNs ? recvNs : this.#timeNs
+  }
+
+  async fill(): Promise<void> {
+    while (!this.isAtEnd && this.#at === this.#batch.length) {
+      const step = await this.#lines.next()
+      this.isAtEnd = step.done === true
+      this.#batch = step.done === true ? [] : step.value
+      this.#at = 0
+    }
+  }
+
+  /** @param limitNs of the others' next line; null: there are none. At least one line. */
+  takeUntil(limitNs: bigint | null): readonly ReplayLine[] {
+    const from = this.#at
+    const isBefore = (): boolean => limitNs === null || this.timeNs <= limitNs
+    do {
+      this.#timeNs = this.timeNs
+      this.#at++
+    } while (this.#at < this.#batch.length && isBefore())
+    return this.#batch.slice(from, this.#at)
+  }
+
+  async close(): Promise<void> {
+    await this.#lines.return?.()
+  }
+}
