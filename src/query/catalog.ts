@@ -3,17 +3,21 @@
 import { stagingPrefix } from '../storage/keys.ts'
 import { listAll, type ObjectStore } from '../storage/object-store.ts'
 import type { KnownObject } from '../storage/download.ts'
-import type { Receipt, ReceiptPart, TableName } from '../table/receipt.ts'
+import type { NumberType, Receipt, ReceiptPart, TableName } from '../table/receipt.ts'
 import { readAdoptedFolders, type AdoptedFolder } from '../table/adopted.ts'
-import { readReceipts } from '../table/receipts.ts'
+import { readReceipts, ReceiptCache } from '../table/receipts.ts'
 import { stagedPartKey } from '../table/staged.ts'
 import type { MayRead } from './prune/names-read.ts'
 import { joinSegments, listRaw, type SegmentEntry } from './segments.ts'
+
+export type NumberTypes = ReadonlyMap<TableName, ReadonlySet<NumberType>>
 
 export interface Catalog {
   readonly venue: string
   /** The highest generation of each job: what is committed. */
   readonly receipts: readonly Receipt[]
+  /** What all committed parts of each table were written with, those of receipts that are left out here among them. */
+  readonly numberTypes: NumberTypes
   /** Oldest label first; none where they were not asked for. */
   readonly segments: readonly SegmentEntry[]
   /** Parquet of others, read where it lies. */
@@ -25,19 +29,32 @@ export interface Catalog {
 /**
  * @param withSegments false: those that wait are neither listed nor looked into, which in a bucket is two requests for each of them; but
  *   where nothing is converted yet, what waits is all there is to tell of
+ * @param cache which learns what was read
  */
 export async function readCatalog(
   store: ObjectStore,
   venue: string,
   signal: AbortSignal,
   withSegments = true,
+  cache = new ReceiptCache(),
 ): Promise<Catalog> {
   let raw = withSegments ? await listRaw(store, venue, signal) : null
-  const receipts = await readReceipts(store, venue, signal)
+  const receipts = await readReceipts(store, venue, signal, { cache })
   const adopted = await readAdoptedFolders(store, venue, signal)
   const staged = await locateStaged(store, venue, receipts, signal)
   if (receipts.length === 0) raw ??= await listRaw(store, venue, signal)
-  return { venue, receipts, segments: raw === null ? [] : joinSegments(raw, receipts), adopted, staged }
+  const segments = raw === null ? [] : joinSegments(raw, receipts)
+  return { venue, receipts, numberTypes: numberTypesOf(receipts), segments, adopted, staged }
+}
+
+export function numberTypesOf(receipts: readonly Receipt[]): NumberTypes {
+  const types = new Map<TableName, Set<NumberType>>()
+  for (const { parts, number_type: type } of receipts)
+    for (const { table } of parts) {
+      if (!types.has(table)) types.set(table, new Set())
+      types.get(table)!.add(type)
+    }
+  return types
 }
 
 /** Which parts of later generations have not taken their places yet. One that moves meanwhile is a vanished part: ask again. */

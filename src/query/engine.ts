@@ -75,7 +75,7 @@ export async function makeViews(
 
 function viewsSql(catalog: Catalog, pathOf: PathOf): string[] {
   return [
-    ...tableViewsSql(catalog.receipts, tableColumns, pathOf),
+    ...tableViewsSql(catalog, tableColumns, pathOf),
     ...gapsSql(catalog.venue, chainHoles(catalog.segments)),
     ...segmentsSql(catalog.venue, catalog.segments),
   ]

@@ -3,8 +3,9 @@
 import { VaultError } from '../core/errors.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { localFiles, type FetchProgress, type Trust } from '../storage/download.ts'
+import type { AdoptedFolder } from '../table/adopted.ts'
 import { tableNames } from '../table/receipt.ts'
-import { narrowCatalog, readCatalog, whereItLies, type Catalog } from './catalog.ts'
+import { whereItLies, type Catalog } from './catalog.ts'
 import {
   isVanishedPart,
   makeViews,
@@ -16,9 +17,14 @@ import {
 } from './engine.ts'
 import { fetchWords } from './fetch-words.ts'
 import type { Row } from './output.ts'
+import { askedCatalog } from './prune/asked-catalog.ts'
 import { viewsRead, type MayRead } from './prune/names-read.ts'
-import { neededParts } from './prune/needed-parts.ts'
 import { remoteReading } from './remote.ts'
+
+export interface QueryOptions extends EngineOptions {
+  /** How many parts a vault has at least for an index of them to be kept on this machine; left out: none is. */
+  readonly indexFromParts?: number
+}
 
 export interface RowSink {
   /** Something to know that is no error. */
@@ -32,27 +38,29 @@ export interface RowSink {
 }
 
 /**
- * @returns when every row was handed on, or no more were wanted
+ * @returns when every row was handed on, or no more were wanted: what to do when the answer is printed, so that the next one comes sooner
  * @throws {VaultError} `usage` for wrong SQL, `unavailable` when data changed underneath after rows were already handed on
  */
 export async function runQuery(
   store: ObjectStore,
   venue: string,
   sql: string,
-  options: EngineOptions,
+  options: QueryOptions,
   sink: RowSink,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<() => Promise<void>> {
   let hasBegun = false
-  const attempt = async (trust: Trust): Promise<void> => {
+  const attempt = async (trust: Trust): Promise<() => Promise<void>> => {
     using engine = await startEngine(options)
     const mayRead = await viewsRead(engine.connection, sql)
-    const whole = await readCatalog(store, venue, signal, mayRead('segments') || mayRead('gaps'))
-    const catalog = narrowCatalog(whole, mayRead)
-    await openAdopted(engine, catalog.adopted)
+    const { indexFromParts } = options
+    const index =
+      indexFromParts === undefined ? null : { dir: await store.scratch('index'), fromParts: indexFromParts }
+    const open = (folders: readonly AdoptedFolder[]): Promise<void> => openAdopted(engine, folders)
+    const asking = { store, venue, sql, mayRead, index, openAdopted: open }
     // What seems damaged is fetched, and its digest compared.
     const urlOf = trust === 'size' ? await remoteReading(engine.connection, store) : undefined
-    const parts = await neededParts(engine.connection, catalog, sql)
+    const { catalog, parts, partsThere, learn } = await askedCatalog(engine.connection, asking, signal)
     const objects = parts.map((part) => whereItLies(part, catalog.staged))
     const fetchOptions = {
       trust,
@@ -62,7 +70,7 @@ export async function runQuery(
     await using files = await localFiles(store, objects, fetchOptions, signal)
     await makeViews(engine, catalog, (key) => files.pathOf(catalog.staged.get(key) ?? key), options)
     const notes = [
-      ...fetchWords(files.progress, partsOf(whole)),
+      ...fetchWords(files.progress, partsThere),
       ...waitingNotes(catalog, mayRead),
       ...engine.notes,
     ]
@@ -78,9 +86,10 @@ export async function runQuery(
       let chunk = first
       while (chunk !== null && chunk.rowCount > 0) {
         signal.throwIfAborted()
-        if (!(await sink.rows(chunk.getRows()))) return
+        if (!(await sink.rows(chunk.getRows()))) return learn
         chunk = await result.fetchChunk()
       }
+      return learn
     } finally {
       signal.removeEventListener('abort', interrupt)
     }
@@ -98,10 +107,6 @@ export async function runQuery(
       if (hasBegun || isLast || !(isDamaged || isVanishedPart(error))) throw wrong
     }
   }
-}
-
-function partsOf({ receipts }: Catalog): number {
-  return receipts.reduce((total, receipt) => total + receipt.parts.length, 0)
 }
 
 /** Whoever asks in a recording's first minutes is told why there are no rows. */

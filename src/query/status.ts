@@ -9,7 +9,7 @@ import { rawReady, rawRejected } from '../storage/keys.ts'
 import type { Receipt, TableName } from '../table/receipt.ts'
 import { readReceipts } from '../table/receipts.ts'
 import { chainHoles } from './chain.ts'
-import type { Catalog } from './catalog.ts'
+import { numberTypesOf, type Catalog } from './catalog.ts'
 import { lastFrames, type LastFrame } from './last-frames.ts'
 import { recorderStatus, type RecorderStatus } from './recorder-status.ts'
 import { joinSegments, listRaw, type SegmentEntry } from './segments.ts'
@@ -118,7 +118,17 @@ export async function readStatus(
     disk: await diskStatus(store, bytesPerDay(receipts, segments)),
     spool: here?.spool ?? null,
   }
-  return { status, catalog: { venue, receipts, segments, adopted: [], staged: new Map() } }
+  return {
+    status,
+    catalog: {
+      venue,
+      receipts,
+      numberTypes: numberTypesOf(receipts),
+      segments,
+      adopted: [],
+      staged: new Map(),
+    },
+  }
 }
 
 function segmentStages(segments: readonly SegmentEntry[], nowMs: number): StageStatus[] {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { AdoptedFolder } from '../table/adopted.ts'
 import type { NumberType, Receipt, ReceiptPart, TableName } from '../table/receipt.ts'
 import { tableNames } from '../table/receipt.ts'
+import type { Catalog } from './catalog.ts'
 
 /** A column as a part's file has it. */
 export interface ViewColumn {
@@ -24,10 +25,14 @@ export type PathOf = (key: string) => string | undefined
  * `CREATE VIEW` statements for the four tables and the duplicate-free trades. Their columns follow from all parts, those that are not to be
  * read among them.
  */
-export function tableViewsSql(receipts: readonly Receipt[], columnsOf: ColumnsOf, pathOf: PathOf): string[] {
+export function tableViewsSql(
+  catalog: Pick<Catalog, 'receipts' | 'numberTypes'>,
+  columnsOf: ColumnsOf,
+  pathOf: PathOf,
+): string[] {
   return [
     ...tableNames.map((table) => {
-      const scans = scansOf(receipts, table, columnsOf, pathOf)
+      const scans = scansOf(catalog, table, columnsOf, pathOf)
       return `CREATE VIEW ${table} AS ${scans.join('\nUNION ALL BY NAME ')}`
     }),
     uniqueTradesSql,
@@ -67,13 +72,14 @@ QUALIFY row_number() OVER (
 
 /** One SELECT for each number type that a table's parts were written with; one without rows where there are none. */
 function scansOf(
-  receipts: readonly Receipt[],
+  { receipts, numberTypes }: Pick<Catalog, 'receipts' | 'numberTypes'>,
   table: TableName,
   columnsOf: ColumnsOf,
   pathOf: PathOf,
 ): string[] {
   const byType = partsByNumberType(receipts, table)
-  const target: NumberType = byType.has('decimal') || byType.size === 0 ? 'decimal' : 'double'
+  const all = numberTypes.get(table)
+  const target: NumberType = all === undefined || all.has('decimal') ? 'decimal' : 'double'
   const columns = columnsOf(table, target)
   const scans = [...byType].flatMap(([numberType, parts]) => {
     const paths = pathsOf(parts, pathOf)

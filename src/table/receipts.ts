@@ -3,7 +3,7 @@
 import { forEachAtOnce } from '../core/at-once.ts'
 import { VaultError } from '../core/errors.ts'
 import { parseReceiptKey, receiptKey, receiptsPrefix } from '../storage/keys.ts'
-import { listAll, type ObjectStore } from '../storage/object-store.ts'
+import { listAll, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
 import { tableNames, type Receipt, type ReceiptPart, type ReceiptSource } from './receipt.ts'
 import { StrictFields } from './receipt-fields.ts'
 
@@ -36,7 +36,7 @@ export async function readReceipts(
   signal: AbortSignal,
   { cache = new ReceiptCache(), isWanted = () => true, onDamaged = refuse }: ReadReceiptsOptions = {},
 ): Promise<Receipt[]> {
-  const keys = await currentKeys(store, venue, signal)
+  const keys = (await listReceipts(store, venue, signal)).map(({ key }) => key)
   const read = async (wanted: readonly string[]): Promise<Receipt[]> => {
     const missing = wanted.filter((key) => !cache.receipts.has(key))
     await forEachAtOnce(missing, readsAtOnce, async (key) => {
@@ -62,7 +62,8 @@ function jobOf(key: string): string {
   return parseReceiptKey(key)!.job
 }
 
-function heldBy({ supersedes = [] }: Receipt): string[] {
+/** Jobs whose rows a merge holds. */
+export function heldBy({ supersedes = [] }: Receipt): string[] {
   return supersedes.map(({ job }) => job)
 }
 
@@ -202,10 +203,11 @@ function refuse(damaged: VaultError): never {
   throw damaged
 }
 
-async function readReceipt(
+/** @param key as it was listed @throws {VaultError} as `readReceipts`, unless told of it */
+export async function readReceipt(
   store: ObjectStore,
   key: string,
-  onDamaged: (damaged: VaultError) => void,
+  onDamaged: (damaged: VaultError) => void = refuse,
 ): Promise<Receipt | null> {
   try {
     const body = await store.get(key)
@@ -219,13 +221,23 @@ async function readReceipt(
   }
 }
 
-/** Keys of the receipts that count, ascending by job. Other files among them are not ours to judge. */
-async function currentKeys(store: ObjectStore, venue: string, signal: AbortSignal): Promise<string[]> {
-  const highest = new Map<string, number>()
-  for (const { key } of await listAll(store, receiptsPrefix(venue), signal)) {
-    const name = parseReceiptKey(key)
-    if (name !== undefined) highest.set(name.job, Math.max(name.generation, highest.get(name.job) ?? 0))
+/** A job's highest generation, as it lies there. */
+export interface ListedReceipt extends ObjectInfo {
+  readonly job: string
+  readonly generation: number
+}
+
+/** The highest generation of every job, ascending by job, what merges hold among them. Other files are not ours to judge. */
+export async function listReceipts(
+  store: ObjectStore,
+  venue: string,
+  signal: AbortSignal,
+): Promise<ListedReceipt[]> {
+  const highest = new Map<string, ListedReceipt>()
+  for (const info of await listAll(store, receiptsPrefix(venue), signal)) {
+    const name = parseReceiptKey(info.key)
+    if (name !== undefined && name.generation > (highest.get(name.job)?.generation ?? 0))
+      highest.set(name.job, { ...info, ...name })
   }
-  const jobs = [...highest].sort(([a], [b]) => (a < b ? -1 : 1))
-  return jobs.map(([job, generation]) => receiptKey(venue, job, generation))
+  return [...highest.values()].sort((a, b) => (a.job < b.job ? -1 : 1))
 }

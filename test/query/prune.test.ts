@@ -3,7 +3,9 @@ import { after, before, test } from 'node:test'
 import * as fc from 'fast-check'
 import { narrowCatalog, readCatalog, type Catalog } from '../../src/query/catalog.ts'
 import { makeViews, runSql, startEngine } from '../../src/query/engine.ts'
-import { viewsRead } from '../../src/query/prune/names-read.ts'
+import type { DuckDBConnection } from '@duckdb/node-api'
+import { askedCatalog, type AskedCatalog } from '../../src/query/prune/asked-catalog.ts'
+import { viewsRead, type MayRead } from '../../src/query/prune/names-read.ts'
 import { neededParts } from '../../src/query/prune/needed-parts.ts'
 import { baseNs, SmallVault, type RowSpec } from './small-vault.ts'
 
@@ -37,6 +39,9 @@ before(async () => {
       })
     }
   catalog = await readCatalog(vault.store, 'coinbase', signal)
+  using engine = await startEngine(options)
+  const { learn } = await byIndex(engine.connection, 'SELECT 1', () => false)
+  await learn()
 })
 after(() => vault.remove())
 
@@ -67,12 +72,16 @@ interface Answer {
   readonly parts: number
 }
 
-/** @param isPruned false: every part is read */
-async function ask(sql: string, isPruned: boolean): Promise<Answer> {
+/** All parts, those that receipts say are needed, or those that the index does. */
+type How = 'all' | 'pruned' | 'indexed'
+
+async function ask(sql: string, how: How): Promise<Answer> {
   using engine = await startEngine(options)
-  const narrow = narrowCatalog(catalog, await viewsRead(engine.connection, sql))
+  const mayRead = await viewsRead(engine.connection, sql)
+  const asked = how === 'indexed' ? await byIndex(engine.connection, sql, mayRead) : null
+  const narrow = asked?.catalog ?? narrowCatalog(catalog, mayRead)
   const all = narrow.receipts.flatMap((receipt) => receipt.parts)
-  const parts = isPruned ? await neededParts(engine.connection, narrow, sql) : all
+  const parts = asked?.parts ?? (how === 'all' ? all : await neededParts(engine.connection, narrow, sql))
   const keys = new Set(parts.map((part) => part.key))
   await makeViews(engine, narrow, (key) => (keys.has(key) ? vault.store.pathOf(key) : undefined), options)
   const result = await runSql(engine, sql, options)
@@ -85,6 +94,13 @@ async function ask(sql: string, isPruned: boolean): Promise<Answer> {
     rows.push(...chunk.getRows().map(String))
   const types = result.columnTypes().join()
   return { rows: [types, ...rows.sort()].join('\n'), parts: parts.length }
+}
+
+async function byIndex(connection: DuckDBConnection, sql: string, mayRead: MayRead): Promise<AskedCatalog> {
+  const index = { dir: await vault.store.scratch('index'), fromParts: 1 }
+  const openAdopted = async (): Promise<void> => undefined
+  const asking = { store: vault.store, venue: 'coinbase', sql, mayRead, openAdopted, index }
+  return askedCatalog(connection, asking, signal)
 }
 
 const instants = [0, 1, 500, 3_600_000, 3_600_001, 3_604_000, 86_400_001, 90_000_000, 200_000_000].map(
@@ -182,11 +198,12 @@ async function drawQuestions(): Promise<number> {
   await fc.assert(
     fc.asyncProperty(shape, where, async (form, condition) => {
       const sql = form.replaceAll('$', () => condition)
-      const whole = await ask(sql, false).catch(() => null)
+      const whole = await ask(sql, 'all').catch(() => null)
       // Wrong questions are wrong either way, but for those whose mistake lies in rows nobody reads.
       if (whole === null) return
-      const pruned = await ask(sql, true)
+      const pruned = await ask(sql, 'pruned')
       assert.equal(pruned.rows, whole.rows)
+      assert.deepEqual(await ask(sql, 'indexed'), pruned)
       if (pruned.parts < whole.parts) fewer++
     }),
     { numRuns: Number(process.env['MDV_TEST_QUESTIONS'] ?? 25) },
@@ -229,7 +246,8 @@ const examples: readonly (readonly [sql: string, parts: number])[] = [
 
 for (const [sql, parts] of examples)
   test(`${parts} parts for: ${sql}`, async () => {
-    const answer = await ask(sql, true)
+    const answer = await ask(sql, 'pruned')
     assert.equal(answer.parts, parts)
-    assert.equal(answer.rows, (await ask(sql, false)).rows)
+    assert.equal(answer.rows, (await ask(sql, 'all')).rows)
+    assert.deepEqual(await ask(sql, 'indexed'), answer)
   })

@@ -14,6 +14,8 @@ import type { Command, CommandContext, ExitCode } from '../command.ts'
 import type { Config } from '../config.ts'
 import { openForReading } from '../open-reading.ts'
 
+/** Below it receipts are read as fast. */
+const indexFromParts = 5000
 const formats: readonly OutputFormat[] = ['table', 'json', 'ndjson', 'csv', 'markdown']
 
 export const command: Command = {
@@ -61,19 +63,21 @@ export const command: Command = {
     const terminalColumns = context.output.isOutTerminal ? context.output.columns : null
     const sink = printingSink(context, (names) => makePrinter(format, names, { rowsMax, terminalColumns }))
     try {
-      await runQuery(
+      const learn = await runQuery(
         store,
         'coinbase',
         sql,
         {
           memoryLimitMb: memoryLimit(context),
           scratchDir,
+          indexFromParts,
           allowFiles: context.options['allowFiles'] === true,
         },
         sink,
         context.signal,
       )
       await sink.end()
+      await learn()
     } finally {
       await rm(scratchDir, { recursive: true, force: true })
     }

@@ -8,7 +8,8 @@ import type { ReceiptPart, TableName } from '../../table/receipt.ts'
 import { tableNames } from '../../table/receipt.ts'
 import type { Catalog } from '../catalog.ts'
 import { sqlText } from '../views.ts'
-import { parsedSql, partsWhereSql } from './parsed-sql.ts'
+import { FactTable } from './fact-table.ts'
+import { parsedSql } from './parsed-sql.ts'
 import { columnsIn, functionsIn, tableReads, type Node, type TableRead } from './sql-tree.ts'
 import { timeBound } from './time-bound.ts'
 
@@ -18,6 +19,12 @@ interface PartFilter {
   readonly where: readonly Node[]
 }
 
+/** What a question can need: every part, all parts of some tables, or parts by the place that `FactTable` gave them. */
+export type Needed =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'tables'; readonly tables: ReadonlySet<TableName> }
+  | { readonly kind: 'parts'; readonly places: ReadonlyMap<number, ReadonlySet<number>> }
+
 /**
  * Where it answers, a transaction is left open: what `now()` is here, it is when the question runs on this connection.
  *
@@ -25,38 +32,53 @@ interface PartFilter {
  */
 export async function neededParts(
   connection: DuckDBConnection,
-  catalog: Catalog,
+  { receipts }: Pick<Catalog, 'receipts'>,
   sql: string,
 ): Promise<ReceiptPart[]> {
-  const parts = catalog.receipts.flatMap((receipt) => receipt.parts)
-  if (parts.length === 0) return parts
+  const needed = await neededPlaces(connection, sql, (facts) => facts.append(receipts, 0))
+  return receipts.flatMap(({ parts }, receipt) =>
+    parts.filter((part, i) => {
+      if (needed.kind === 'all') return true
+      if (needed.kind === 'tables') return needed.tables.has(part.table)
+      return needed.places.get(receipt)?.has(i) === true
+    }),
+  )
+}
+
+/** The same of parts whose facts `load` brings in, where they are asked for. */
+export async function neededPlaces(
+  connection: DuckDBConnection,
+  sql: string,
+  load: (facts: FactTable) => Promise<void>,
+): Promise<Needed> {
   await connection.run('BEGIN TRANSACTION')
   try {
     const filters = await partFilters(connection, sql)
-    if (filters !== null) return await partsFor(connection, parts, filters)
+    if (filters !== null) return await placesFor(connection, filters, load)
   } catch {
     // What the question asks fails on some product or date: whether it does so in the question too is not for us to say.
   }
   await connection.run('ROLLBACK')
-  return parts
+  return { kind: 'all' }
 }
 
-async function partsFor(
+async function placesFor(
   connection: DuckDBConnection,
-  parts: readonly ReceiptPart[],
   filters: readonly PartFilter[],
-): Promise<ReceiptPart[]> {
-  const isNarrowed = filters.some((filter) => filter.where.length > 0)
-  if (isNarrowed) await loadFacts(connection, parts)
-  const needed = new Set<ReceiptPart>()
-  for (const { table, where } of filters) {
-    const isFound = where.length === 0 ? () => true : await matching(connection, where)
-    parts.forEach((part, i) => {
-      if (part.table === table && isFound(i)) needed.add(part)
-    })
-  }
-  if (isNarrowed) await connection.run('DROP VIEW part; DROP TABLE part_fact')
-  return parts.filter((part) => needed.has(part))
+  load: (facts: FactTable) => Promise<void>,
+): Promise<Needed> {
+  if (filters.every((filter) => filter.where.length === 0))
+    return { kind: 'tables', tables: new Set(filters.map(({ table }) => table)) }
+  const facts = await FactTable.make(connection)
+  await load(facts)
+  const places = new Map<number, Set<number>>()
+  for (const { table, where } of filters)
+    for (const [receipt, part] of await facts.placesWhere(table, where)) {
+      if (!places.has(receipt)) places.set(receipt, new Set())
+      places.get(receipt)!.add(part)
+    }
+  await facts.drop()
+  return { kind: 'parts', places }
 }
 
 async function partFilters(connection: DuckDBConnection, sql: string): Promise<PartFilter[] | null> {
@@ -125,37 +147,4 @@ function partCondition(condition: Node): Node | null {
 function isOver(condition: Node, columns: readonly string[]): boolean {
   const named = columnsIn(condition)
   return named.size > 0 && [...named].every((name) => columns.includes(name))
-}
-
-/** Times to the microsecond are widened by one: theirs are cut, not rounded. */
-const factsSql = [
-  `CREATE TEMP TABLE part_fact (i INTEGER, has_product BOOLEAN, product_id VARCHAR, "date" VARCHAR, min_ns BIGINT, max_ns BIGINT)`,
-  `CREATE TEMP VIEW part AS SELECT *, make_timestamptz(min_ns // 1000 - 1) AS min_time,
-    make_timestamptz(max_ns // 1000 + 1) AS max_time FROM part_fact`,
-]
-
-async function loadFacts(connection: DuckDBConnection, parts: readonly ReceiptPart[]): Promise<void> {
-  for (const sql of factsSql) await connection.run(sql)
-  const appender = await connection.createAppender('part_fact', 'main', 'temp')
-  parts.forEach((part, i) => {
-    appender.appendInteger(i)
-    appender.appendBoolean(part.product_id !== null)
-    // As the views show them, whose products are names of folders: one called NULL is null to DuckDB.
-    if (part.product_id === 'NULL') appender.appendNull()
-    else appender.appendVarchar(part.product_id ?? '_none')
-    appender.appendVarchar(part.date)
-    appender.appendBigInt(BigInt(part.min_time_ns))
-    appender.appendBigInt(BigInt(part.max_time_ns))
-    appender.endRow()
-  })
-  appender.closeSync()
-}
-
-async function matching(
-  connection: DuckDBConnection,
-  where: readonly Node[],
-): Promise<(index: number) => boolean> {
-  const reader = await connection.runAndReadAll(await partsWhereSql(connection, where))
-  const found = new Set(reader.getRows().map(([i]) => Number(i)))
-  return (index) => found.has(index)
 }

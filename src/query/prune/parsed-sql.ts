@@ -21,9 +21,12 @@ export async function parsedSql(connection: DuckDBConnection, sql: string): Prom
   return isNode(tree) && tree['error'] === false ? tree : null
 }
 
-/** The SQL that asks `part` for what fulfils all conditions. */
+const placesSql = 'SELECT receipt, part, table_name FROM part'
+
+/** The SQL that asks `part` for what fulfils all conditions; for all of it, where there are none. */
 export async function partsWhereSql(connection: DuckDBConnection, where: readonly Node[]): Promise<string> {
-  const template = (await parsedSql(connection, 'SELECT i FROM part WHERE true')) as {
+  if (where.length === 0) return placesSql
+  const template = (await parsedSql(connection, `${placesSql} WHERE true`)) as {
     readonly statements: readonly { readonly node: Node }[]
   }
   const statement = template.statements[0]!
