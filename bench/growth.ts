@@ -1,6 +1,6 @@
 /**
- * What conversion costs as products grow: a segment of 100 MB with 1, 10, 100 and 1,000 of them, each in a process of its own, in turn:
- * `node dist/bench/growth.js [ROUNDS]`. The frames are as many and as large; only more products share them.
+ * What conversion costs as products and segments grow: 100 MB with 1, 10, 100 and 1,000 products, whose frames are as many and as large, and
+ * 1 GB; each in a process of its own, in turn: `node dist/bench/growth.js [ROUNDS]`.
  */
 
 import { spawnSync } from 'node:child_process'
@@ -10,10 +10,18 @@ import { join } from 'node:path'
 import { convertSegments } from '../src/etl/convert.ts'
 import { readySegmentKey } from '../src/storage/keys.ts'
 import { benchPlan, writeBenchSegment } from './etl-segment.ts'
-import { machine, median, printTable } from './report.ts'
+import { machine, median, printTable, tell } from './report.ts'
 
 const label = 'segment_20251203T14_00001'
-const productCounts = [1, 10, 100, 1000]
+const cases = [
+  { products: 1, sizeMb: 100 },
+  { products: 10, sizeMb: 100 },
+  { products: 100, sizeMb: 100 },
+  { products: 1000, sizeMb: 100 },
+  { products: 50, sizeMb: 1000 },
+]
+/** Of the process that converts. */
+const peakMbMax = 600
 
 interface Cost {
   readonly mbPerSecond: number
@@ -45,11 +53,11 @@ async function convert(path: string, scratchDir: string): Promise<Cost> {
 
 function main(rounds: number): void {
   const dir = mkdtempSync(join(tmpdir(), 'mdv-bench-'))
-  const costs = productCounts.map(() => [] as Cost[])
+  const costs = cases.map(() => [] as Cost[])
   try {
-    const paths = productCounts.map((products) => {
-      const path = join(dir, `${products}.ndjson`)
-      writeBenchSegment(path, { sizeBytes: 100_000_000, firstN: 1, products })
+    const paths = cases.map(({ products, sizeMb }) => {
+      const path = join(dir, `${products}_${sizeMb}.ndjson`)
+      writeBenchSegment(path, { sizeBytes: sizeMb * 1e6, firstN: 1, products })
       return path
     })
     for (let round = 0; round < rounds; round++)
@@ -69,13 +77,14 @@ function main(rounds: number): void {
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
-  process.stdout.write(`${machine()}, a segment of 100 MB, medians of ${rounds}\n`)
+  process.stdout.write(`${machine()}, one segment, medians of ${rounds}\n`)
   const cell = (all: readonly Cost[], of: (cost: Cost) => number, digits: number): string =>
     median(all.map(of)).toFixed(digits)
   printTable(
-    ['products', 'MB/s', 'CPU s', 'peak MB', 'parts', 'MB of Parquet'],
+    ['products', 'MB', 'MB/s', 'CPU s', 'peak MB', 'parts', 'MB of Parquet'],
     costs.map((all, i) => [
-      String(productCounts[i]),
+      String(cases[i]!.products),
+      String(cases[i]!.sizeMb),
       cell(all, (cost) => cost.mbPerSecond, 1),
       cell(all, (cost) => cost.cpuSeconds, 2),
       cell(all, (cost) => cost.peakMb, 0),
@@ -83,6 +92,16 @@ function main(rounds: number): void {
       cell(all, (cost) => cost.parquetMb, 1),
     ]),
   )
+  cases.forEach(({ products, sizeMb }, i) => {
+    if (products !== 50 && products !== 100) return
+    tell({
+      name: `resident memory of a conversion of ${sizeMb} MB, ${products} products`,
+      unit: 'MB',
+      value: median(costs[i]!.map((cost) => cost.peakMb)),
+      reference: sizeMb,
+      goal: { most: peakMbMax, of: 'value' },
+    })
+  })
 }
 
 const [first, scratchDir] = process.argv.slice(2)

@@ -17,6 +17,7 @@ const benchmarks: Readonly<Record<string, readonly string[]>> = {
   ingest: ['600000', '3'],
   snapshots: ['6', '1'],
   etl: ['100', '3'],
+  field: ['100', '3'],
   sizes: [],
   query: ['3'],
   start: ['7'],

@@ -4,10 +4,11 @@
  */
 
 import { spawnSync } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { DuckDBConnection } from '@duckdb/node-api'
 import { duckdb } from '../src/storage/duckdb.ts'
 import type { TableName } from '../src/table/receipt.ts'
 import { benchDate, benchProduct, makeDay, writeDayFile, writeVault } from './query-vault.ts'
@@ -16,6 +17,8 @@ import { machine, median, printTable, tell } from './report.ts'
 
 const rounds = Number(process.argv[2] ?? 7)
 const partCounts = [1_000, 100_000]
+/** Alike, in the day of which an hour is read. */
+const products = 20
 const days = [
   { table: 'market_trades', rows: 1_000_000 },
   { table: 'level2', rows: 3_000_000 },
@@ -108,6 +111,7 @@ async function prepare(dir: string): Promise<void> {
     await makeDay(connection, day)
     await writeDayFile(connection, day.table, join(dir, `${day.table}.parquet`))
   }
+  await hourShare(connection, join(dir, 'level2.parquet'))
   for (const parts of partCounts)
     await writeVault(
       connection,
@@ -117,6 +121,27 @@ async function prepare(dir: string): Promise<void> {
     )
   connection.closeSync()
   instance.closeSync()
+}
+
+/** What of a merged day a question of one product and hour reads: row groups that hold some of it, and the footer. Of other products it opens nothing. */
+async function hourShare(connection: DuckDBConnection, path: string): Promise<void> {
+  const fromNs = BigInt(Date.parse(`${benchDate}T06:00:00Z`)) * 1_000_000n
+  const reader = await connection.runAndReadAll(
+    `SELECT coalesce(sum(total_compressed_size) FILTER (row_group_id IN (
+        SELECT row_group_id FROM parquet_metadata('${path}') WHERE path_in_schema = 'exchange_ns'
+          AND stats_max_value::BIGINT >= ${fromNs} AND stats_min_value::BIGINT < ${fromNs + 3_600_000_000_000n})), 0)::BIGINT,
+      sum(total_compressed_size)::BIGINT FROM parquet_metadata('${path}')`,
+  )
+  const [touched, all] = reader.getRows()[0]!.map(Number) as [number, number]
+  const sizeBytes = (await stat(path)).size
+  const share = (100 * (touched + sizeBytes - all)) / (sizeBytes * products)
+  tell({
+    name: `an hour of one product of ${products}, bytes of the day`,
+    unit: '%',
+    value: share,
+    reference: 100 / 24 / products,
+    goal: { most: 2, of: 'value' },
+  })
 }
 
 function compare(question: Question, dir: string, bare: string): string[][] {
