@@ -22,7 +22,7 @@ export function benchPlan(label: string, scratchDir: string): ConvertOptions {
     software: 'mdv bench',
     numberType: 'decimal',
     compression: 'zstd',
-    memoryLimitMb: 1024,
+    memoryLimitMb: 600,
     threads: 2,
   }
 }

@@ -132,7 +132,7 @@ const etlRows: readonly Row[] = [
   [
     'etl.memory_limit_mb',
     whole('MB', 256, 1_048_576),
-    1024,
+    600,
     'memory a conversion may use, whatever the size of a segment',
   ],
   [

@@ -185,7 +185,7 @@ export function sqlError(error: unknown): unknown {
 }
 
 /** What DuckDB blames on a Parquet file, not on the SQL. Damage in a page's own header comes as a plain `Invalid Error` without a name. */
-function isDamagedPart(what: string): boolean {
+export function isDamagedPart(what: string): boolean {
   return what.startsWith('Invalid Error') || /^Invalid Input Error.*\.parquet['"]/.test(what)
 }
 

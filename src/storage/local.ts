@@ -22,6 +22,8 @@ import {
 /** Ours, beside the objects: temporary files and scratch. Listings never show it. */
 const ownFolder = '.mdv'
 const chunkBytes = 4 * 1024 * 1024
+/** Files of a listing whose size and time are asked for side by side. */
+const looksAtOnce = 128
 const listBatch = 1000
 /** Far longer than any put takes. */
 const forgottenAfterMs = 24 * 60 * 60 * 1000
@@ -313,16 +315,31 @@ class LocalStore implements OpenedLocalStore {
       )
       .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
       .sort((a, b) => (a < b ? -1 : 1))
+    let files: string[] = []
     for (const name of names) {
       const key = folder + name
-      if (name.endsWith('/')) {
-        if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.#walk(key, prefix, signal)
-      } else if (key.startsWith(prefix)) {
-        const stat = await this.#explained(key, () => statOrNothing(join(path, name)))
-        // Gone between listing and looking: as if listed a moment later.
-        if (stat !== undefined) yield { key, sizeBytes: stat.size, modifiedMs: stat.mtimeMs }
-      }
+      const isFolder = name.endsWith('/')
+      if (!isFolder && key.startsWith(prefix)) files.push(key)
+      if (!isFolder && files.length < looksAtOnce) continue
+      yield* await this.#look(files)
+      files = []
+      if (isFolder && (key.startsWith(prefix) || prefix.startsWith(key)))
+        yield* this.#walk(key, prefix, signal)
     }
+    yield* await this.#look(files)
+  }
+
+  /** Gone between listing and looking: as if listed a moment later. */
+  async #look(keys: readonly string[]): Promise<ObjectInfo[]> {
+    const found = await Promise.all(
+      keys.map((key) =>
+        this.#explained(key, async () => {
+          const stat = await statOrNothing(join(this.location, ...key.split('/')))
+          return stat === undefined ? [] : [{ key, sizeBytes: stat.size, modifiedMs: stat.mtimeMs }]
+        }),
+      ),
+    )
+    return found.flat()
   }
 
   async delete(key: string): Promise<boolean> {

@@ -11,22 +11,32 @@ interface Lines extends AsyncDisposable {
   bytes(signal: AbortSignal): AsyncIterable<Buffer>
 }
 
+const headers = {
+  'content-type': 'application/x-ndjson',
+  'x-content-type-options': 'nosniff',
+  'cache-control': 'no-store',
+}
+
 const keys: readonly (keyof AskedReplay)[] = ['date', 'from', 'until', 'channels', 'products']
 
-/** @param open looks at what there is, before the first byte */
-export function replayAnswer(open: (request: ReplayRequest, signal: AbortSignal) => Promise<Lines>): Answer {
+/** @param open looks at what there is, before the first byte @param idleMs a reader that takes nothing for so long is gone */
+export function replayAnswer(
+  open: (request: ReplayRequest, signal: AbortSignal) => Promise<Lines>,
+  idleMs: number,
+): Answer {
   return async (query, response, signal) => {
     await using replay = await open(
       readRequest(askedOf(query), (key) => `${key}=`),
       signal,
     )
-    response.writeHead(200, {
-      'content-type': 'application/x-ndjson',
-      'x-content-type-options': 'nosniff',
-      'cache-control': 'no-store',
-    })
-    for await (const bytes of replay.bytes(signal))
-      if (!response.write(bytes)) await once(response, 'drain', { signal })
+    for await (const bytes of replay.bytes(signal)) {
+      if (!response.headersSent) response.writeHead(200, headers)
+      if (response.write(bytes)) continue
+      response.setTimeout(idleMs)
+      await once(response, 'drain', { signal })
+      response.setTimeout(0)
+    }
+    if (!response.headersSent) response.writeHead(200, headers)
   }
 }
 

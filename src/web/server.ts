@@ -12,8 +12,6 @@ export interface ServerOptions {
   readonly host: string
   /** 0: any free one. */
   readonly port: number
-  /** A reader that takes nothing for so long is gone, and its answer ends. */
-  readonly idleMs: number
   /** By path: `/v1/replay`. */
   readonly routes: Readonly<Record<string, Answer>>
   /** What went wrong, one line. */
@@ -44,14 +42,13 @@ const statusOfKind: Readonly<Record<ErrorKind, number>> = {
 
 /** @throws {VaultError} `preflight` when the port is taken or may not be used */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { host, port, idleMs } = options
+  const { host, port } = options
   const stopping = new AbortController()
   const door = new Door(options, stopping.signal)
   const server = createServer(
     { maxHeaderSize: urlBytesMax },
     (request, response) => void door.answer(request, response),
   )
-  server.setTimeout(idleMs)
   await listen(server, host, port)
   const { port: taken } = server.address() as AddressInfo
   return {
@@ -117,6 +114,8 @@ class Door {
         403,
         `Host ${JSON.stringify(request.headers.host ?? '')}: this answers to localhost only`,
       )
+    // There the end of the connection is the end of an answer: nobody could tell a part from the whole.
+    if (request.httpVersion === '1.0') throw new Refusal(505, 'HTTP/1.0: ask in HTTP/1.1')
     if (request.method !== 'GET') throw new Refusal(405, `${request.method}: only GET is answered`)
     const asked = request.url ?? '/'
     if (!URL.canParse(asked, 'http://vault')) throw new Refusal(400, `${asked}: not an address`)

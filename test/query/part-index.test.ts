@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
+import { VaultError } from '../../src/core/errors.ts'
 import { startEngine } from '../../src/query/engine.ts'
 import { askedCatalog, type AskedCatalog } from '../../src/query/prune/asked-catalog.ts'
 import { viewsRead } from '../../src/query/prune/names-read.ts'
@@ -168,10 +169,35 @@ test('an index that is damaged, of another vault or of a newer version is not be
   }
 })
 
+test('a question that needs all of a table leaves the index as it is', async () => {
+  const dir = await vault.store.scratch('index')
+  const before = await readdir(dir)
+  const { parts, learn } = await ask('true')
+  assert.equal(parts.length, 60)
+  await learn()
+  assert.deepEqual(await readdir(dir), before)
+})
+
+test('a store that goes away after the answer costs the index, not the answer', async () => {
+  await forget()
+  const { learn } = await ask()
+  const { store } = vault
+  const list = store.list.bind(store)
+  store.list = () => {
+    throw new VaultError('unavailable', 'the bucket is away')
+  }
+  await learn()
+  store.list = list
+  assert.equal((await ask()).parts.length, 1)
+})
+
 test('only the newest index is kept', async () => {
   await forget()
   await (await ask()).learn()
   const dir = await vault.store.scratch('index')
+  await writeFile(join(dir, 'coinbase.0123456789abcdef.parquet.list'), '{}')
+  await forget()
+  await (await ask()).learn()
   assert.equal((await readdir(dir)).length, 2)
 })
 

@@ -1,7 +1,7 @@
 /** What is replayed is what was recorded: from raw, from the archive, from Parquet, and while a segment moves from one to the next. */
 
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -72,7 +72,7 @@ async function vault(): Promise<LocalObjectStore> {
 
 async function open(store: LocalObjectStore, asked: AskedReplay = {}): Promise<Replay> {
   const options = { memoryLimitMb: 256, scratchDir: join(folder, 'scratch') }
-  const seen = reading.isFar ? cached(new FarStore(store), join(folder, 'cache')) : store
+  const seen = reading.isFar ? cached(new FarStore(store), `${store.location}-cache`) : store
   return Replay.open(
     seen,
     'coinbase',
@@ -181,6 +181,72 @@ test('a frame that writes its product in numbers is found, one that only mention
   assert.equal(await textOf(await open(store, { products: 'BTC-USD' })), recordedText(lines.slice(0, 1)))
 })
 
+test('a clock set back within a segment hides no line from a range, and brings none from outside', async () => {
+  const store = await openLocalStore(join(folder, 'stepped'))
+  const lines = [10n, 15n, 9n, 12n].map((at, i): Recorded => ({
+    recorder: 'aaaaaaaaaa',
+    n: i + 1,
+    recvNs: startNs + at * second,
+    frame: frames[i]!,
+  }))
+  // The last line is neither the earliest nor the latest.
+  await putSegment(store, 'segment_20251203T14_00001', lines)
+  const received = async (from: number, until: number): Promise<string> => {
+    const at = (seconds: number): string => `2025-12-03T14:00:${String(seconds).padStart(2, '0')}Z`
+    return textOf(await open(store, { from: at(from), until: at(until) }))
+  }
+  const [ten, fifteen, nine, twelve] = lines as [Recorded, Recorded, Recorded, Recorded]
+  const check = async (): Promise<void> => {
+    assert.deepEqual(valuesOf(await received(13, 16)), valuesOf(recordedText([fifteen])))
+    assert.deepEqual(valuesOf(await received(8, 11)), valuesOf(recordedText([ten, nine])))
+    assert.deepEqual(valuesOf(await received(8, 13)), valuesOf(recordedText([ten, nine, twelve])))
+  }
+  await check()
+  await convertAll(store, { archive: false })
+  await check()
+})
+
+test('a segment that lies there twice comes once; two that share lines and differ are refused', async () => {
+  const store = await vault()
+  await putSegment(store, 'segment_20251203T15_00001', segmentsOfA[0]!)
+  await putSegment(store, 'backup/segment_20251203T15_00002', segmentsOfA[1]!)
+  assert.equal(await textOf(await open(store)), recordedText(expected))
+  await putSegment(store, 'segment_20251203T15_00003', segmentsOfA[0]!.slice(0, 2))
+  await assert.rejects(open(store), { kind: 'corrupt', message: /some of which are elsewhere too$/ })
+})
+
+test('a segment that goes away during the replay is not passed over', async () => {
+  const store = await vault()
+  const replay = await open(store)
+  await store.delete(readySegmentKey('coinbase', 'segment_20251203T14_00002'))
+  await assert.rejects(textOf(replay), { kind: 'unavailable', message: /went away meanwhile$/ })
+})
+
+test('a damaged part is the vault’s fault, and said so', async () => {
+  const store = await vault()
+  await convertAll(store, { archive: false })
+  for await (const parts of store.list('processed/coinbase/level2/', signal))
+    for (const { key, sizeBytes } of parts)
+      await writeFile(store.pathOf(key), Buffer.alloc(sizeBytes, 'PAR1'))
+  await assert.rejects(textOf(await open(store)), { kind: 'corrupt', remedy: /mdv verify/ })
+})
+
+for (const [what, spoil, expectedError] of [
+  ['a damaged header', (text: string) => `X${text.slice(1)}`, { kind: 'corrupt' }],
+  ['nothing in it', () => '', { kind: 'corrupt' }],
+  [
+    'a newer format',
+    (text: string) => text.replace('"format":1', '"format":2'),
+    { kind: 'invalid', message: /format 2/ },
+  ],
+] as const)
+  test(`a sealed segment with ${what} is named before the first line`, async () => {
+    const store = await vault()
+    const bytes = Buffer.from(spoil(segmentText(b)))
+    await store.putIfAbsent(readySegmentKey('coinbase', 'segment_20251203T16_00001'), bytes)
+    await assert.rejects(open(store), expectedError)
+  })
+
 test('what still grows is left out and counted; what is damaged is named, with the way out', async () => {
   const store = await vault()
   const growing = segmentText(b.map((line) => ({ ...line, recorder: 'cccccccccc' })))
@@ -206,6 +272,7 @@ test('what cannot be meant is refused in one line', () => {
   const refused: [AskedReplay, RegExp][] = [
     [{ from: 'yesterday' }, /^--from "yesterday": not an instant$/],
     [{ until: '2025-12-03T14:61' }, /^--until "2025-12-03T14:61": not an instant$/],
+    [{ date: '0001-01-01' }, /^--date "0001-01-01": not a date$/],
     [{ date: '2025-02-30' }, /^--date "2025-02-30": not a date$/],
     [{ date: '2025-12-03', until: '2025-12-04' }, /^--date together with --from or --until$/],
     [{ from: '2025-12-04', until: '2025-12-04' }, /no time lies between them$/],
@@ -246,7 +313,11 @@ test('merged recorders lose nothing, keep their order, and stand in time', async
           })),
         )
         const merged: ReplayLine[] = []
-        for await (const batch of mergeLines(lines.map((of) => each(cut(of, size))))) merged.push(...batch)
+        const timed = lines.map((of, who) => ({
+          fromNs: BigInt(Math.min(20, ...recorders[who]!)),
+          lines: each(cut(of, size)),
+        }))
+        for await (const batch of mergeLines(timed)) merged.push(...batch)
         const latest = recorders.map(() => -1n)
         let before = -1n
         const seen = recorders.map(() => 0)

@@ -34,7 +34,17 @@ const routes: Record<string, Answer> = {
   '/v1/replay': replayAnswer(async (asked, signal) => {
     const options = { memoryLimitMb: 256, scratchDir: join(folder, 'scratch') }
     return Replay.open(store, 'coinbase', asked, options, signal)
-  }),
+  }, idleMs),
+  '/first': replayAnswer(
+    async () => ({
+      // oxlint-disable-next-line require-yield
+      async *bytes() {
+        throw new VaultError('corrupt', 'its first part is damaged')
+      },
+      [Symbol.asyncDispose]: async () => undefined,
+    }),
+    idleMs,
+  ),
   '/early': async () => {
     throw new VaultError('unavailable', 'the bucket is away', { remedy: 'wait' })
   },
@@ -52,7 +62,6 @@ const routes: Record<string, Answer> = {
 const server = await startServer({
   host: '127.0.0.1',
   port: 0,
-  idleMs,
   routes,
   onTrouble: (words) => troubles.push(words),
 })
@@ -87,6 +96,7 @@ test('bad questions are answered in one line, with the way out', async () => {
     ['/v1/replay?from=2025-12-03&from=2025-12-04', 400, /"from=: twice"/],
     ['/v1/replay/../../etc/passwd', 404, /"error"/],
     ['/__proto__', 404, /there is \/v1\/replay/],
+    ['/first', 500, /^\{"error":"its first part is damaged"\}/],
     ['/early', 503, /"the bucket is away","remedy":"wait"/],
   ]
   for (const [path, status, body] of cases) {
@@ -95,7 +105,7 @@ test('bad questions are answered in one line, with the way out', async () => {
     assert.match(await text(response), body)
   }
   assert.equal((await get('/v1/replay', { method: 'POST' })).statusCode, 405)
-  assert.deepEqual(troubles.splice(0), ['/early: the bucket is away'])
+  assert.deepEqual(troubles.splice(0), ['/first: its first part is damaged', '/early: the bucket is away'])
 })
 
 test('a page whose name leads to this machine is turned away', async () => {
@@ -112,6 +122,12 @@ test('a page whose name leads to this machine is turned away', async () => {
 test('what goes wrong after the first byte cuts the answer off: a part is never taken for the whole', async () => {
   await assert.rejects(text(await get('/late')), { code: 'ECONNRESET' })
   assert.deepEqual(troubles.splice(0), ['/late: the rest is damaged'])
+})
+
+test('HTTP/1.0, where the end of the connection ends an answer, is refused', async () => {
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
+  socket.end('GET /late HTTP/1.0\r\nHost: localhost\r\n\r\n')
+  assert.match(await text(socket), /^HTTP\/1\.1 505 /)
 })
 
 test('a reader that leaves ends its answer, and no more than eight go on at once', async () => {
@@ -144,8 +160,7 @@ test('a reader that takes nothing holds nothing, and is cut off', async () => {
   const slow = await startServer({
     host: '127.0.0.1',
     port: 0,
-    idleMs: 100,
-    routes: { '/': replayAnswer(async () => stalled) },
+    routes: { '/': replayAnswer(async () => stalled, 100) },
     onTrouble: () => undefined,
   })
   const end = once(ended, 'stalled')
@@ -160,17 +175,14 @@ test('a reader that takes nothing holds nothing, and is cut off', async () => {
 
 test('a port that is taken is named, with the way out', async () => {
   const port = Number(new URL(server.url).port)
-  await assert.rejects(
-    startServer({ host: '127.0.0.1', port, idleMs, routes: {}, onTrouble: () => undefined }),
-    {
-      kind: 'preflight',
-      message: new RegExp(`^127\\.0\\.0\\.1:${port}: .*EADDRINUSE`),
-    },
-  )
+  await assert.rejects(startServer({ host: '127.0.0.1', port, routes: {}, onTrouble: () => undefined }), {
+    kind: 'preflight',
+    message: new RegExp(`^127\\.0\\.0\\.1:${port}: .*EADDRINUSE`),
+  })
 })
 
 test('a server that is stopped cuts what is under way and ends', async () => {
-  const other = await startServer({ host: '127.0.0.1', port: 0, idleMs, routes, onTrouble: () => undefined })
+  const other = await startServer({ host: '127.0.0.1', port: 0, routes, onTrouble: () => undefined })
   const asked = request(`${other.url}/endless`, { agent: false })
   asked.end()
   const [response] = (await once(asked, 'response')) as [IncomingMessage]

@@ -46,9 +46,11 @@ export const command: Command = {
     const server = await startServer({
       host,
       port,
-      idleMs,
       routes: {
-        '/v1/replay': replayAnswer((request, asked) => openReplay(store, venue, request, shares, asked)),
+        '/v1/replay': replayAnswer(
+          (request, asked) => openReplay(store, venue, request, shares, asked),
+          idleMs,
+        ),
       },
       onTrouble: (words) => output.err(`${words}\n`),
     })

@@ -50,8 +50,9 @@ export async function askedCatalog(
     if (!isOpened) await asking.openAdopted(folders.filter(({ name }) => mayRead(`adopted_${name}`)))
     isOpened = true
   }
-  const found = known === null ? null : await byIndex(connection, { ...asking, openAdopted }, known, signal)
-  if (found !== null) return found
+  const found =
+    known === null ? 'outdated' : await byIndex(connection, { ...asking, openAdopted }, known, signal)
+  if (typeof found !== 'string') return found
   const cache = new ReceiptCache()
   const whole = await readCatalog(store, venue, signal, withSegments, cache)
   const catalog = narrowCatalog(whole, mayRead)
@@ -62,21 +63,21 @@ export async function askedCatalog(
     parts: await neededParts(connection, catalog, sql),
     partsThere,
     learn: async () => {
-      if (place === null || partsThere < index!.fromParts) return
-      await PartIndex.save(place, cache, await listReceipts(store, venue, signal))
+      if (place !== null && partsThere >= index!.fromParts && found === 'outdated')
+        await PartIndex.save(place, cache, () => listReceipts(store, venue, signal))
     },
   }
 }
 
-/** @returns null when it does not help: too much has changed, or the question needs all of a table */
+/** @returns `outdated` when too much has changed, `no_help` when the question needs all of a table */
 async function byIndex(
   connection: DuckDBConnection,
   { store, venue, sql, mayRead, openAdopted }: Asking,
   index: PartIndex,
   signal: AbortSignal,
-): Promise<AskedCatalog | null> {
+): Promise<AskedCatalog | 'outdated' | 'no_help'> {
   const difference = index.compare(await listReceipts(store, venue, signal))
-  if (difference === null) return null
+  if (difference === null) return 'outdated'
   const { fresh, gone } = await counting(store, index, difference, signal)
   const adopted = await readAdoptedFolders(store, venue, signal)
   await openAdopted(adopted)
@@ -90,7 +91,7 @@ async function byIndex(
   })
   if (needed.kind !== 'parts') {
     if (needed.kind === 'tables') await connection.run('ROLLBACK')
-    return null
+    return 'no_help'
   }
   const receipts: Receipt[] = []
   await forEachAtOnce([...needed.places], readsAtOnce, async ([number, parts], i) => {

@@ -6,7 +6,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { messageOf, systemCode } from '../../core/errors.ts'
+import { messageOf, systemCode, VaultError } from '../../core/errors.ts'
 import { parseReceiptKey } from '../../storage/keys.ts'
 import { duckdb } from '../../storage/duckdb.ts'
 import type { Receipt } from '../../table/receipt.ts'
@@ -100,11 +100,20 @@ export class PartIndex {
     return { gone, fresh }
   }
 
-  /** A cache: what goes wrong with the disk costs its use. @param cache what a reading of all receipts learnt @param listed before that */
-  static async save(place: IndexPlace, cache: ReceiptCache, listed: readonly ListedReceipt[]): Promise<void> {
+  /**
+   * A cache, made after the answer: what goes wrong with the disk or the store costs its use, and not the answer.
+   *
+   * @param cache what a reading of all receipts learnt
+   */
+  static async save(
+    place: IndexPlace,
+    cache: ReceiptCache,
+    list: () => Promise<readonly ListedReceipt[]>,
+  ): Promise<void> {
     try {
-      await saveFacts(place, cache, listed)
+      await saveFacts(place, cache, await list())
     } catch (error) {
+      if (error instanceof VaultError) return
       if (systemCode(error) === undefined && !messageOf(error).startsWith('IO Error')) throw error
     }
   }
@@ -136,7 +145,7 @@ async function saveFacts(
   await writeFile(`${path}.list`, JSON.stringify(saved))
   await rename(`${path}.list`, listPath(place))
   for (const name of await readdir(place.dir))
-    if (name.startsWith(`${place.venue}.`) && name.endsWith('.parquet') && name !== facts)
+    if (/\.parquet(\.list)?$/.test(name) && name.startsWith(`${place.venue}.`) && name !== facts)
       await rm(join(place.dir, name), { force: true })
 }
 

@@ -2,21 +2,27 @@
 
 import type { ReplayLine } from './line.ts'
 
-type Lines = AsyncIterable<readonly ReplayLine[]>
+/** One recorder's lines, and an instant before which it has none. */
+export interface TimedLines {
+  readonly fromNs: bigint
+  readonly lines: AsyncIterable<readonly ReplayLine[]>
+}
 
-/** @param recorders one each @returns lines that follow one another, in batches */
-export async function* mergeLines(recorders: readonly Lines[]): AsyncGenerator<readonly ReplayLine[]> {
+/** @param recorders not begun until their time comes: each may hold much @returns lines that follow one another, in batches */
+export async function* mergeLines(recorders: readonly TimedLines[]): AsyncGenerator<readonly ReplayLine[]> {
   const cursors = recorders.map((lines) => new Cursor(lines))
   try {
-    await Promise.all(cursors.map((cursor) => cursor.fill()))
     for (;;) {
       const open = cursors.filter((cursor) => !cursor.isAtEnd)
       if (open.length === 0) return
       const first = open.reduce((least, cursor) => (cursor.timeNs < least.timeNs ? cursor : least))
+      if (!first.isFilled) {
+        await first.fill()
+        continue
+      }
       const others = open.filter((cursor) => cursor !== first)
       // As many as come before all others, or end its batch: looking anew for each line would be slow where one recorder runs alone.
       yield first.takeUntil(earliest(others))
-      await first.fill()
     }
   } finally {
     await Promise.all(cursors.map((cursor) => cursor.close()))
@@ -35,21 +41,27 @@ class Cursor {
   #batch: readonly ReplayLine[] = []
   #at = 0
   /** The latest receive time so far: what a clock set back gives counts as this. */
-  #timeNs = -(2n ** 63n)
+  #timeNs: bigint
   isAtEnd = false
 
-  constructor(lines: Lines) {
+  constructor({ fromNs, lines }: TimedLines) {
+    this.#timeNs = fromNs
     this.#lines = lines[Symbol.asyncIterator]()
   }
 
-  /** Of its next line. */
+  /** Whether its next line is here. */
+  get isFilled(): boolean {
+    return this.#at < this.#batch.length
+  }
+
+  /** Of its next line; no later than that, where it is not here. */
   get timeNs(): bigint {
-    const recvNs = this.#batch[this.#at]!.recvNs
+    const recvNs = this.#batch[this.#at]?.recvNs ?? null
     return recvNs !== null && recvNs > this.#timeNs ? recvNs : this.#timeNs
   }
 
   async fill(): Promise<void> {
-    while (!this.isAtEnd && this.#at === this.#batch.length) {
+    while (!this.isAtEnd && !this.isFilled) {
       const step = await this.#lines.next()
       this.isAtEnd = step.done === true
       this.#batch = step.done === true ? [] : step.value

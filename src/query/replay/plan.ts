@@ -1,7 +1,10 @@
 /** What has to be read, in which order, to give back what was received in a range of time. Pure. */
 
 import { VaultError } from '../../core/errors.ts'
+import { isOfThisFormat } from '../../segment/peek.ts'
+import { parseSegmentLabel, readySegmentKey } from '../../storage/keys.ts'
 import type { Receipt } from '../../table/receipt.ts'
+import type { Catalog } from '../catalog.ts'
 import { segmentFacts, type SegmentEntry } from '../segments.ts'
 
 /** Receive times, epoch ns, [fromNs, untilNs). */
@@ -9,6 +12,15 @@ export interface TimeRange {
   readonly fromNs: bigint
   readonly untilNs: bigint
 }
+
+/** All there is. */
+export const always: TimeRange = { fromNs: -(2n ** 63n), untilNs: 2n ** 63n - 1n }
+
+/**
+ * A seal says when its first and last line were received. Between them a clock may have been set, so that lines lie outside of the two: so far
+ * outside of a range a segment is still looked into, and so far inside of it its bytes are handed on unseen.
+ */
+const clockStepNsMax = 600_000_000_000n
 
 /** Lines of one recorder that follow one another. */
 export interface Piece {
@@ -24,6 +36,7 @@ export interface Piece {
 export interface RawPiece {
   readonly kind: 'raw'
   readonly key: string
+  readonly label: string
   /** As it lies there: packed, where it is archived. */
   readonly sizeBytes: number
   /** Where the seal's line begins; null: it has to be found. */
@@ -44,64 +57,115 @@ export interface ReplayPlan {
 }
 
 /**
- * @param segments as a catalog has them, of any state
- * @throws {VaultError} `corrupt` for a segment in the range that is damaged: what it hides cannot be told
+ * @param catalog with segments of any state
+ * @throws {VaultError} `corrupt` for a sealed segment that is damaged, whose time nobody can tell, `invalid` for one of a newer version
  */
-export function planReplay(segments: readonly SegmentEntry[], range: TimeRange): ReplayPlan {
-  const damaged = segments.find((entry) => entry.state !== 'foreign' && isDamaged(entry))
-  if (damaged !== undefined)
-    throw new VaultError('corrupt', `${damaged.rawKey ?? damaged.label}: ${damaged.problem}`, {
-      remedy: `mdv segments repair ${damaged.label}`,
-    })
-  const pieces = segments.flatMap((entry) => pieceOf(entry) ?? []).filter((piece) => overlaps(piece, range))
+export function planReplay(
+  { venue, segments }: Pick<Catalog, 'venue' | 'segments'>,
+  range: TimeRange,
+): ReplayPlan {
+  for (const entry of segments) refuseUnreadable(venue, entry)
+  const pieces = segments
+    .flatMap((entry) => pieceOf(venue, entry) ?? [])
+    .filter((piece) => overlaps(piece, range))
   return {
-    stretches: stretchesOf(joined(byRecorder(pieces))),
+    stretches: stretchesOf(joined(onceEach(byRecorder(pieces)))),
     growing: segments.filter((entry) => entry.state === 'active').length,
   }
 }
 
-/** What a later plan has of the lines of one piece, wherever they lie now. */
+/** What a later plan has of the lines of one piece, wherever they lie now. @throws {VaultError} `unavailable` unless it has all of them */
 export function cutTo(plan: ReplayPlan, { recorder, firstN, lastN }: Piece): Piece[] {
-  return plan.stretches
-    .flat()
+  const pieces = byRecorder(plan.stretches.flat())
     .filter((piece) => piece.recorder === recorder && piece.firstN <= lastN && piece.lastN >= firstN)
     .map((piece) => ({
       ...piece,
       firstN: Math.max(piece.firstN, firstN),
       lastN: Math.min(piece.lastN, lastN),
     }))
+  let nextN = firstN
+  for (const piece of pieces) if (piece.firstN === nextN) nextN = piece.lastN + 1
+  if (nextN === lastN + 1) return pieces
+  throw new VaultError(
+    'unavailable',
+    `lines ${nextN} to ${lastN} of recorder ${recorder} went away meanwhile`,
+    {
+      remedy: 'run it again; if lines are missing then, "mdv verify" says which',
+    },
+  )
 }
 
-/** Whether all of its lines are in the range, as its seal says. */
+/** Before it no line of it was received, but where a clock was set back; those count as received at the latest time before them. */
+export function beginsNs({ firstRecvNs, lastRecvNs }: Piece): bigint {
+  return earlier(firstRecvNs, lastRecvNs)
+}
+
+/** Whether all of its lines are in the range, and none need be looked at. */
 export function isInside({ firstRecvNs, lastRecvNs }: Piece, { fromNs, untilNs }: TimeRange): boolean {
-  return firstRecvNs >= fromNs && lastRecvNs < untilNs
+  const isAfter = fromNs === always.fromNs || earlier(firstRecvNs, lastRecvNs) - clockStepNsMax >= fromNs
+  const isBefore = untilNs === always.untilNs || later(firstRecvNs, lastRecvNs) + clockStepNsMax < untilNs
+  return isAfter && isBefore
 }
 
 function overlaps({ firstRecvNs, lastRecvNs }: Piece, { fromNs, untilNs }: TimeRange): boolean {
-  return firstRecvNs < untilNs && lastRecvNs >= fromNs
+  return (
+    earlier(firstRecvNs, lastRecvNs) - clockStepNsMax < untilNs &&
+    later(firstRecvNs, lastRecvNs) + clockStepNsMax >= fromNs
+  )
 }
 
-/** A sealed one that has no receipt and does not say of itself what it holds. */
-function isDamaged({ state, problem, receipt }: SegmentEntry): boolean {
-  return state !== 'active' && receipt === null && problem !== null
+function refuseUnreadable(venue: string, entry: SegmentEntry): void {
+  const { label, rawKey, header, problem, receipt } = entry
+  if (entry.state === 'active' || receipt !== null || !isWaiting(venue, entry)) return
+  if (header !== null && !isOfThisFormat(header))
+    throw new VaultError('invalid', `${rawKey}: format ${header.format}, written by a newer version`, {
+      remedy: 'use the newest mdv on this vault',
+    })
+  if (problem !== null)
+    throw new VaultError('corrupt', `${rawKey}: ${problem}`, { remedy: `mdv segments repair ${label}` })
+}
+
+/** It lies where segments wait, under a name that they have; whether or not more of it can be read. */
+function isWaiting(venue: string, { rawKey, label, header }: SegmentEntry): boolean {
+  const isOfVenue = header === null || !isOfThisFormat(header) || header.venue === venue
+  return isOfVenue && parseSegmentLabel(label) !== undefined && rawKey === readySegmentKey(venue, label)
 }
 
 /** undefined for what is not sealed, is none of ours, or has no lines. */
-function pieceOf(entry: SegmentEntry): Piece | undefined {
+function pieceOf(venue: string, entry: SegmentEntry): Piece | undefined {
   const { recorder, firstN, lastN, firstRecvNs, lastRecvNs } = segmentFacts(entry)
   if (entry.state === 'active' || entry.state === 'foreign') return undefined
+  if (entry.receipt === null && !isWaiting(venue, entry)) return undefined
   if (recorder === null || firstN === null || lastN === null) return undefined
   if (firstRecvNs === null || lastRecvNs === null) return undefined
   return { recorder, firstN, lastN, firstRecvNs, lastRecvNs, from: sourceOf(entry) }
 }
 
-function sourceOf({ rawKey, sizeBytes, seal, receipt }: SegmentEntry): RawPiece | TablesPiece {
-  if (rawKey !== null) return { kind: 'raw', key: rawKey, sizeBytes, contentBytes: seal?.bytes ?? null }
+function sourceOf({ rawKey, label, sizeBytes, seal, receipt }: SegmentEntry): RawPiece | TablesPiece {
+  if (rawKey !== null)
+    return { kind: 'raw', key: rawKey, label, sizeBytes, contentBytes: seal?.bytes ?? null }
   return { kind: 'tables', receipt: receipt! }
 }
 
 function byRecorder(pieces: readonly Piece[]): Piece[] {
   return [...pieces].sort((a, b) => compare(a.recorder, b.recorder) || a.firstN - b.firstN)
+}
+
+/** A segment may lie there twice, under two labels. @throws {VaultError} `corrupt` when the two are not the same lines */
+function onceEach(pieces: readonly Piece[]): Piece[] {
+  return pieces.filter((piece, i) => {
+    const before = pieces[i - 1]
+    if (before?.recorder !== piece.recorder || before.lastN < piece.firstN) return true
+    if (before.firstN === piece.firstN && before.lastN === piece.lastN) return false
+    const where = piece.from.kind === 'raw' ? piece.from.key : piece.from.receipt.job
+    throw new VaultError(
+      'corrupt',
+      `${where}: has lines ${piece.firstN} to ${piece.lastN}, some of which are elsewhere too`,
+      {
+        remedy: '"mdv verify" says what is doubled',
+      },
+    )
+  })
 }
 
 /** Segments of one job become one piece: its rows are read once. */
@@ -118,6 +182,7 @@ function joined(pieces: readonly Piece[]): Piece[] {
 function isOneJob(a: Piece, b: Piece): boolean {
   return (
     a.recorder === b.recorder &&
+    a.lastN + 1 === b.firstN &&
     a.from.kind === 'tables' &&
     b.from.kind === 'tables' &&
     a.from.receipt === b.from.receipt
@@ -132,8 +197,8 @@ function stretchesOf(pieces: readonly Piece[]): Piece[][] {
     const before = last?.piece.recorder === piece.recorder ? last : null
     timed.push({
       piece,
-      fromNs: later(piece.firstRecvNs, before?.fromNs),
-      untilNs: later(piece.lastRecvNs, before?.untilNs),
+      fromNs: later(beginsNs(piece), before?.fromNs),
+      untilNs: later(later(piece.firstRecvNs, piece.lastRecvNs), before?.untilNs),
     })
   }
   // Stable: of one recorder the order stays.
@@ -146,6 +211,10 @@ function stretchesOf(pieces: readonly Piece[]): Piece[][] {
     endNs = later(untilNs, endNs ?? undefined)
   }
   return stretches
+}
+
+function earlier(a: bigint, b: bigint): bigint {
+  return b < a ? b : a
 }
 
 function later(a: bigint, b: bigint | undefined): bigint {

@@ -1,5 +1,6 @@
 /** Lines of segments whose raw bytes are kept: as one run of bytes, or line by line. */
 
+import { VaultError } from '../../core/errors.ts'
 import { frameOf } from '../../segment/read.ts'
 import { SegmentScanner } from '../../segment/scan.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
@@ -52,6 +53,11 @@ export async function* rawLines(
     yield batch
     batch = []
   }
+  const { header, headerProblem } = scanner.end()
+  if (header !== null) return
+  throw new VaultError('corrupt', `${piece.key}: ${headerProblem}`, {
+    remedy: `mdv segments repair ${piece.label}`,
+  })
 }
 
 function segmentBytes(

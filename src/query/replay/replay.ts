@@ -2,14 +2,15 @@
 
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { VaultError } from '../../core/errors.ts'
+import { messageOf, VaultError, type ErrorKind } from '../../core/errors.ts'
+import type { Trust } from '../../storage/download.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { readCatalog, type Catalog } from '../catalog.ts'
-import { isVanishedPart } from '../engine.ts'
+import { isDamagedPart, isVanishedPart } from '../engine.ts'
 import { RowEngine } from '../row-engine.ts'
 import { wanted, type FrameFilter, type ReplayLine } from './line.ts'
-import { mergeLines } from './merge.ts'
-import { cutTo, isInside, planReplay, type Piece, type ReplayPlan, type TimeRange } from './plan.ts'
+import { mergeLines, type TimedLines } from './merge.ts'
+import { beginsNs, cutTo, isInside, planReplay, type Piece, type ReplayPlan, type TimeRange } from './plan.ts'
 import { rawBytes, rawLines } from './raw.ts'
 import { tableLines, type ConvertedPiece } from './tables.ts'
 
@@ -37,10 +38,12 @@ export class Replay implements AsyncDisposable {
   #staged: Catalog['staged']
   readonly #request: ReplayRequest
   readonly #options: ReplayOptions
-  #engine: RowEngine | null = null
+  #engine: Promise<RowEngine> | null = null
+  /** A local copy that does not read well is fetched anew. */
+  #trust: Trust = 'size'
 
   private constructor(store: ObjectStore, catalog: Catalog, request: ReplayRequest, options: ReplayOptions) {
-    this.plan = planReplay(catalog.segments, request.range)
+    this.plan = planReplay(catalog, request.range)
     this.#store = store
     this.#venue = catalog.venue
     this.#staged = catalog.staged
@@ -67,18 +70,18 @@ export class Replay implements AsyncDisposable {
   async *bytes(signal: AbortSignal): AsyncGenerator<Buffer> {
     for (const stretch of this.plan.stretches) {
       const recorders = new Set(stretch.map((piece) => piece.recorder))
-      const linesOf = (recorder: string): AsyncGenerator<readonly ReplayLine[]> =>
-        this.#linesOfAll(
-          stretch.filter((piece) => piece.recorder === recorder),
-          signal,
-        )
+      const linesOf = (recorder: string): TimedLines => {
+        const pieces = stretch.filter((piece) => piece.recorder === recorder)
+        return { fromNs: beginsNs(pieces[0]!), lines: this.#linesOfAll(pieces, signal) }
+      }
       if (recorders.size > 1) yield* blocks(mergeLines([...recorders].map(linesOf)))
       else for (const piece of stretch) yield* this.#alone(piece, signal)
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#engine?.[Symbol.dispose]()
+    const engine = await this.#engine?.catch(() => null)
+    engine?.[Symbol.dispose]()
     await rm(this.#options.scratchDir, { recursive: true, force: true })
   }
 
@@ -108,8 +111,8 @@ export class Replay implements AsyncDisposable {
   async *#read(piece: Piece, signal: AbortSignal): AsyncGenerator<readonly ReplayLine[]> {
     if (piece.from.kind === 'raw') return yield* rawLines(this.#store, piece.from, signal)
     const { memoryLimitMb, scratchDir } = this.#options
-    this.#engine ??= await RowEngine.open(memoryLimitMb, join(scratchDir, 'spill'))
-    const deps = { store: this.#store, engine: this.#engine, staged: this.#staged }
+    this.#engine ??= RowEngine.open(memoryLimitMb, join(scratchDir, 'spill'))
+    const deps = { store: this.#store, engine: await this.#engine, staged: this.#staged, trust: this.#trust }
     yield* tableLines(deps, piece as ConvertedPiece, this.#request.range, signal)
   }
 
@@ -128,7 +131,9 @@ export class Replay implements AsyncDisposable {
       }
     } catch (error) {
       signal.throwIfAborted()
-      if (isBegun || looks === looksMax || !isGone(error)) throw error
+      const known = rowsError(error, piece)
+      if (known.kind === 'corrupt') this.#trust = 'digest'
+      if (isBegun || looks === looksMax || !mayLieElsewhere(known)) throw known
       for (const now of await this.#lookAgain(piece, signal))
         yield* this.#whereverItLies(now, signal, read, looks + 1)
     }
@@ -137,14 +142,26 @@ export class Replay implements AsyncDisposable {
   async #lookAgain(piece: Piece, signal: AbortSignal): Promise<readonly Piece[]> {
     const catalog = await readCatalog(this.#store, this.#venue, signal)
     this.#staged = catalog.staged
-    return cutTo(planReplay(catalog.segments, this.#request.range), piece)
+    return cutTo(planReplay(catalog, this.#request.range), piece)
   }
 }
 
-/** Its segment went to Parquet, or its parts into a merge. */
-function isGone(error: unknown): boolean {
-  if (error instanceof VaultError) return error.kind === 'invalid' || error.kind === 'unavailable'
-  return isVanishedPart(error)
+/** Its segment went to Parquet, its parts into a merge; or a copy of them was spoilt. */
+function mayLieElsewhere({ kind }: VaultError): boolean {
+  return kind === 'invalid' || kind === 'unavailable' || kind === 'corrupt'
+}
+
+/** @returns what DuckDB says of a part as an error of the vault @throws `error` when it is nobody's but ours */
+function rowsError(error: unknown, { recorder, firstN, lastN }: Piece): VaultError {
+  if (error instanceof VaultError) return error
+  const words = messageOf(error).split('\n')[0]!
+  const where = `lines ${firstN} to ${lastN} of recorder ${recorder}`
+  const says = (kind: ErrorKind, remedy: string): VaultError =>
+    new VaultError(kind, `${where}: ${words}`, { cause: error, remedy })
+  if (isVanishedPart(error)) return says('unavailable', 'run it again; if it stays, run "mdv verify"')
+  if (isDamagedPart(words)) return says('corrupt', '"mdv verify" names every damaged part and what to do')
+  if (words.startsWith('Out of Memory')) return says('preflight', 'ask for less at once, or free memory')
+  throw error
 }
 
 async function* blocks(batches: AsyncIterable<readonly ReplayLine[]>): AsyncGenerator<Buffer> {

@@ -4,7 +4,7 @@ import { VaultError } from '../../core/errors.ts'
 import { isUtcDate, parseInstantNs } from '../../core/time.ts'
 import { shapes } from '../../dataset/shape.ts'
 import type { FrameFilter } from './line.ts'
-import type { TimeRange } from './plan.ts'
+import { always, type TimeRange } from './plan.ts'
 import type { ReplayRequest } from './replay.ts'
 
 /** Of any of these, undefined: not said. */
@@ -20,7 +20,6 @@ export interface AskedReplay {
 }
 
 const nsOfDay = 86_400_000_000_000n
-const always: TimeRange = { fromNs: -(2n ** 63n), untilNs: 2n ** 63n - 1n }
 const listBytesMax = 10_000
 
 /** @param nameOf how the user knows a value: `--from`, `from=` @throws {VaultError} `usage` for what cannot be meant */
@@ -39,11 +38,11 @@ function rangeOf(asked: AskedReplay, nameOf: (key: keyof AskedReplay) => string)
           remedy: 'give one or the other',
         },
       )
-    if (!isUtcDate(date))
+    const fromNs = isUtcDate(date) ? parseInstantNs(date) : undefined
+    if (fromNs === undefined)
       throw new VaultError('usage', `${nameOf('date')} ${JSON.stringify(date)}: not a date`, {
         remedy: 'write it as 2025-12-03',
       })
-    const fromNs = parseInstantNs(date)!
     return { fromNs, untilNs: fromNs + nsOfDay }
   }
   const range = {

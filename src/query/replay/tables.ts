@@ -2,7 +2,7 @@
 
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { rebuildFrame, type RowText } from '../../dataset/rebuild.ts'
-import { localFiles } from '../../storage/download.ts'
+import { localFiles, type Trust } from '../../storage/download.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { tableNames, type ReceiptPart, type TableName } from '../../table/receipt.ts'
 import { whereItLies, type Catalog } from '../catalog.ts'
@@ -17,6 +17,7 @@ export interface TablesDeps {
   readonly store: ObjectStore
   readonly engine: RowEngine
   readonly staged: Catalog['staged']
+  readonly trust: Trust
 }
 
 /** A piece of which only rows are left. */
@@ -29,21 +30,28 @@ export type ConvertedPiece = Piece & { readonly from: TablesPiece }
  * @param range lines received outside of it may come too, where no column tells them apart
  */
 export async function* tableLines(
-  { store, engine, staged }: TablesDeps,
+  { store, engine, staged, trust }: TablesDeps,
   piece: ConvertedPiece,
   range: TimeRange,
   signal: AbortSignal,
 ): AsyncGenerator<readonly ReplayLine[]> {
   const { receipt } = piece.from
   const objects = receipt.parts.map((part) => whereItLies(part, staged))
-  await using files = await localFiles(store, objects, { trust: 'size', onProgress: () => undefined }, signal)
+  await using files = await localFiles(store, objects, { trust, onProgress: () => undefined }, signal)
   const pathOf = (part: ReceiptPart): string => files.pathOf(whereItLies(part, staged).key)!
   const paths = new Map(receipt.parts.map((part) => [part.key, pathOf(part)]))
   const open = (table: TableName, connection: DuckDBConnection): RowStream =>
     rowsOfTable(receipt, paths, table, piece.recorder, connection, rowsIn(piece, range))
   using lent = await engine.lend(tableNames.length)
   const streams = tableNames.map((table, i) => open(table, lent.connections[i]!))
-  yield* linesOf(streams, signal)
+  // A sort before the first row may take minutes.
+  const interrupt = (): void => lent.connections.forEach((connection) => connection.interrupt())
+  signal.addEventListener('abort', interrupt, { once: true })
+  try {
+    yield* linesOf(streams, signal)
+  } finally {
+    signal.removeEventListener('abort', interrupt)
+  }
 }
 
 function rowsIn({ firstN, lastN }: Piece, { fromNs, untilNs }: TimeRange): string {
