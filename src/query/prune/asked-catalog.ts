@@ -9,7 +9,7 @@ import { heldBy, listReceipts, readReceipt, ReceiptCache } from '../../table/rec
 import { locateStaged, narrowCatalog, readCatalog, type Catalog, type NumberTypes } from '../catalog.ts'
 import type { MayRead } from './names-read.ts'
 import { neededParts, neededPlaces } from './needed-parts.ts'
-import { PartIndex, type Difference } from './part-index.ts'
+import { PartIndex, type Difference } from './known-parts.ts'
 
 export interface AskedCatalog {
   readonly catalog: Catalog
