@@ -4,9 +4,16 @@ import type { DuckDBConnection } from '@duckdb/node-api'
 import { forEachAtOnce } from '../../core/at-once.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { readAdoptedFolders, type AdoptedFolder } from '../../table/adopted.ts'
-import type { NumberType, Receipt, ReceiptPart, TableName } from '../../table/receipt.ts'
+import type { Receipt, ReceiptPart } from '../../table/receipt.ts'
 import { heldBy, listReceipts, readReceipt, ReceiptCache } from '../../table/receipts.ts'
-import { locateStaged, narrowCatalog, readCatalog, type Catalog, type NumberTypes } from '../catalog.ts'
+import {
+  locateStaged,
+  narrowCatalog,
+  numberTypesOf,
+  readCatalog,
+  type Catalog,
+  type NumberTypes,
+} from '../catalog.ts'
 import type { MayRead } from './names-read.ts'
 import { neededParts, neededPlaces } from './needed-parts.ts'
 import { PartIndex, type Difference } from './known-parts.ts'
@@ -57,7 +64,7 @@ export async function askedCatalog(
   const whole = await readCatalog(store, venue, signal, withSegments, cache)
   const catalog = narrowCatalog(whole, mayRead)
   await openAdopted(whole.adopted)
-  const partsThere = whole.receipts.reduce((total, { parts }) => total + parts.length, 0)
+  const partsThere = partsOf(whole.receipts)
   return {
     catalog,
     parts: await neededParts(connection, catalog, sql),
@@ -81,13 +88,9 @@ async function byIndex(
   const { fresh, gone } = await counting(store, index, difference, signal)
   const adopted = await readAdoptedFolders(store, venue, signal)
   await openAdopted(adopted)
-  let types: readonly string[] = []
-  let partsThere = 0
   const needed = await neededPlaces(connection, sql, async (facts) => {
     await facts.load(index.path, gone)
     await facts.append(fresh, index.receipts)
-    types = await facts.types()
-    partsThere = await facts.count()
   })
   if (needed.kind !== 'parts') {
     if (needed.kind === 'tables') await connection.run('ROLLBACK')
@@ -104,11 +107,13 @@ async function byIndex(
   })
   receipts.sort((a, b) => (a.job < b.job ? -1 : 1))
   const staged = await locateStaged(store, venue, receipts, signal)
-  const catalog = { venue, receipts, numberTypes: numberTypes(types), segments: [], adopted, staged }
+  const known = index.summary(gone)
+  const numberTypes = merged(known.types, numberTypesOf(fresh))
+  const catalog = { venue, receipts, numberTypes, segments: [], adopted, staged }
   return {
     catalog: narrowCatalog(catalog, mayRead),
     parts: receipts.flatMap(({ parts }) => parts),
-    partsThere,
+    partsThere: known.parts + partsOf(fresh),
     learn: async () => undefined,
   }
 }
@@ -132,12 +137,11 @@ async function counting(
   }
 }
 
-function numberTypes(types: readonly string[]): NumberTypes {
-  const byTable = new Map<TableName, Set<NumberType>>()
-  for (const each of types) {
-    const [table, type] = each.split(' ') as [TableName, NumberType]
-    if (!byTable.has(table)) byTable.set(table, new Set())
-    byTable.get(table)!.add(type)
-  }
-  return byTable
+function partsOf(receipts: readonly Receipt[]): number {
+  return receipts.reduce((total, { parts }) => total + parts.length, 0)
+}
+
+function merged(a: NumberTypes, b: NumberTypes): NumberTypes {
+  const tables = [...new Set([...a.keys(), ...b.keys()])]
+  return new Map(tables.map((table) => [table, new Set([...(a.get(table) ?? []), ...(b.get(table) ?? [])])]))
 }

@@ -7,15 +7,12 @@ import { partsWhereSql } from './parsed-sql.ts'
 import type { Node } from './sql-tree.ts'
 
 /** A part's place: its receipt, as whoever loads it numbers them, and its number in there. */
-export const factColumns =
+const factColumns =
   'receipt INTEGER, part INTEGER, table_name VARCHAR, number_type VARCHAR, has_product BOOLEAN, product_id VARCHAR, "date" VARCHAR, min_ns BIGINT, max_ns BIGINT'
 
 /** Times to the microsecond are widened by one: theirs are cut, not rounded. */
-const factsSql = [
-  `CREATE TEMP TABLE part_fact (${factColumns})`,
-  `CREATE TEMP VIEW part AS SELECT *, make_timestamptz(min_ns // 1000 - 1) AS min_time,
-    make_timestamptz(max_ns // 1000 + 1) AS max_time FROM part_fact`,
-]
+const partSql = `CREATE TEMP VIEW part AS SELECT *, make_timestamptz(min_ns // 1000 - 1) AS min_time,
+    make_timestamptz(max_ns // 1000 + 1) AS max_time FROM `
 
 export class FactTable {
   readonly #connection: DuckDBConnection
@@ -25,7 +22,8 @@ export class FactTable {
   }
 
   static async make(connection: DuckDBConnection): Promise<FactTable> {
-    for (const sql of factsSql) await connection.run(sql)
+    await connection.run(`CREATE TEMP TABLE part_fact (${factColumns})`)
+    await connection.run(`${partSql} part_fact`)
     return new FactTable(connection)
   }
 
@@ -51,11 +49,11 @@ export class FactTable {
     appender.closeSync()
   }
 
-  /** Facts that were saved. @param left receipts that count no more, by their numbers */
+  /** Adds facts that were saved; they are read where they lie. @param left receipts that count no more, by their numbers */
   async load(path: string, left: readonly number[]): Promise<void> {
-    await this.#connection.run(
-      `INSERT INTO part_fact SELECT * FROM read_parquet(${sqlText(path)})${left.length === 0 ? '' : ` WHERE receipt NOT IN (${left.join(', ')})`}`,
-    )
+    const saved = `SELECT * FROM read_parquet(${sqlText(path)})${left.length === 0 ? '' : ` WHERE receipt NOT IN (${left.join(', ')})`}`
+    await this.#connection.run('DROP VIEW part')
+    await this.#connection.run(`${partSql} (FROM part_fact UNION ALL ${saved})`)
   }
 
   async save(path: string): Promise<void> {
@@ -71,19 +69,6 @@ export class FactTable {
       .getRows()
       .filter(([, , name]) => name === table)
       .map(([receipt, part]) => [Number(receipt), Number(part)])
-  }
-
-  /** Which number types the parts of each table have, as `table number_type`. */
-  async types(): Promise<string[]> {
-    const reader = await this.#connection.runAndReadAll(
-      `SELECT DISTINCT table_name || ' ' || number_type FROM part_fact`,
-    )
-    return reader.getRows().map(([type]) => String(type))
-  }
-
-  async count(): Promise<number> {
-    const reader = await this.#connection.runAndReadAll('SELECT count(*) FROM part_fact')
-    return Number(reader.getRows()[0]![0])
   }
 
   async drop(): Promise<void> {

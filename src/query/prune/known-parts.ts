@@ -9,8 +9,9 @@ import { join } from 'node:path'
 import { messageOf, systemCode, VaultError } from '../../core/errors.ts'
 import { parseReceiptKey } from '../../storage/keys.ts'
 import { duckdb } from '../../storage/duckdb.ts'
-import type { Receipt } from '../../table/receipt.ts'
+import type { NumberType, Receipt, TableName } from '../../table/receipt.ts'
 import { heldBy, type ListedReceipt, type ReceiptCache } from '../../table/receipts.ts'
+import type { NumberTypes } from '../catalog.ts'
 import { FactTable } from './fact-table.ts'
 
 const format = 1
@@ -26,14 +27,24 @@ export interface IndexPlace {
   readonly location: string
 }
 
+/** Key, size and time of what was read; and what it says of all its parts. */
+type KnownReceipt = readonly [
+  key: string,
+  sizeBytes: number,
+  modifiedMs: number,
+  parts: number,
+  numberType: NumberType,
+  tables: readonly TableName[],
+]
+
 interface Saved {
   readonly format: number
   readonly location: string
   /** Name and digest of the file of facts. */
   readonly facts: string
   readonly sha256: string
-  /** Those that counted, by the numbers that the facts have: key, size and time of what was read. */
-  readonly receipts: readonly (readonly [key: string, sizeBytes: number, modifiedMs: number])[]
+  /** Those that counted, by the numbers that the facts have. */
+  readonly receipts: readonly KnownReceipt[]
   /** Jobs that merges hold. */
   readonly held: readonly string[]
 }
@@ -75,6 +86,16 @@ export class PartIndex {
 
   keyOf(receipt: number): string {
     return this.#saved.receipts[receipt]![0]
+  }
+
+  /** What is known of all receipts but those. */
+  summary(gone: readonly number[]): { readonly parts: number; readonly types: NumberTypes } {
+    const left = new Set(gone)
+    const still = this.#saved.receipts.filter((_, i) => !left.has(i))
+    const types = new Map<TableName, Set<NumberType>>()
+    for (const [, , , , type, tables] of still)
+      for (const table of tables) types.set(table, (types.get(table) ?? new Set()).add(type))
+    return { parts: still.reduce((sum, [, , , parts]) => sum + parts, 0), types }
   }
 
   /** Of receipts by their jobs. */
@@ -139,7 +160,14 @@ async function saveFacts(
     location: place.location,
     facts,
     sha256: sha256(await readFile(path)),
-    receipts: counting.map(({ info }) => [info.key, info.sizeBytes, info.modifiedMs]),
+    receipts: counting.map(({ info, receipt: { parts, number_type: type } }) => [
+      info.key,
+      info.sizeBytes,
+      info.modifiedMs,
+      parts.length,
+      type,
+      [...new Set(parts.map(({ table }) => table))],
+    ]),
     held: [...counting.flatMap(({ receipt }) => heldBy(receipt)), ...[...cache.spent.values()].flat()],
   }
   await writeFile(`${path}.list`, JSON.stringify(saved))
@@ -169,7 +197,7 @@ function isSaved(value: unknown): value is Saved {
     saved?.format === format &&
     /^[a-z0-9.]+\.parquet$/.test(saved.facts) &&
     Array.isArray(saved.receipts) &&
-    saved.receipts.every((one) => Array.isArray(one) && parseReceiptKey(String(one[0])) !== undefined) &&
+    saved.receipts.every((one) => one.length === 6 && parseReceiptKey(String(one[0])) !== undefined) &&
     Array.isArray(saved.held)
   )
 }
