@@ -130,7 +130,8 @@ class Door {
 
   #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     const { status, message, remedy } = refusalOf(error)
-    if (status >= 500) this.#options.onTrouble(`${request.url ?? ''}: ${message}`)
+    if (status >= 500 && !(error instanceof Refusal))
+      this.#options.onTrouble(`${request.url ?? ''}: ${message}`)
     if (response.headersSent) return void response.destroy()
     response.writeHead(status, { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' })
     response.end(`${JSON.stringify({ error: message, ...(remedy === undefined ? {} : { remedy }) })}\n`)
