@@ -197,7 +197,9 @@ function isSaved(value: unknown): value is Saved {
     saved?.format === format &&
     /^[a-z0-9.]+\.parquet$/.test(saved.facts) &&
     Array.isArray(saved.receipts) &&
-    saved.receipts.every((one) => one.length === 6 && parseReceiptKey(String(one[0])) !== undefined) &&
+    saved.receipts.every(
+      (one) => Array.isArray(one) && one.length === 6 && parseReceiptKey(String(one[0])) !== undefined,
+    ) &&
     Array.isArray(saved.held)
   )
 }
