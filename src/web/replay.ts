@@ -37,6 +37,8 @@ export function replayAnswer(
       response.setTimeout(0)
     }
     if (!response.headersSent) response.writeHead(200, headers)
+    // Of the last bytes too; kept-alive sockets have a time of their own.
+    response.setTimeout(idleMs)
   }
 }
 

@@ -21,7 +21,7 @@ export interface ServerOptions {
 export interface RunningServer {
   /** `http://127.0.0.1:8080` */
   readonly url: string
-  /** Cuts what is under way. */
+  /** Cuts what is under way, and waits until it has let go of what it held. */
   close(): Promise<void>
 }
 
@@ -58,6 +58,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       const closed = new Promise((resolve) => server.close(resolve))
       server.closeAllConnections()
       await closed
+      await door.closed()
     },
   }
 }
@@ -85,24 +86,41 @@ class Door {
   readonly #options: ServerOptions
   readonly #stop: AbortSignal
   #answering = 0
+  readonly #answers = new Set<Promise<void>>()
 
   constructor(options: ServerOptions, stop: AbortSignal) {
     this.#options = options
     this.#stop = stop
   }
 
+  /** Those under way have ended, and let go of what they held. */
+  async closed(): Promise<void> {
+    await Promise.all(this.#answers)
+  }
+
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const answer = this.#answer(request, response)
+    this.#answers.add(answer)
+    await answer
+    this.#answers.delete(answer)
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const gone = new AbortController()
-    response.once('close', () => gone.abort())
+    const abort = (): void => gone.abort()
+    // A response that waits behind another on its socket is not told when that closes.
+    request.socket.once('close', abort)
+    response.once('close', abort)
     this.#answering++
     try {
       const { answer, query } = this.#routeOf(request)
       await answer(query, response, AbortSignal.any([gone.signal, this.#stop]))
       response.end()
     } catch (error) {
-      if (!gone.signal.aborted) this.#refuse(request, response, error)
+      if (!gone.signal.aborted && !this.#stop.aborted) this.#refuse(request, response, error)
     } finally {
       this.#answering--
+      request.socket.removeListener('close', abort)
     }
   }
 

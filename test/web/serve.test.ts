@@ -30,6 +30,7 @@ const idleMs = 60_000
 const troubles: string[] = []
 let opened = 0
 const ended = new EventEmitter()
+const started = new EventEmitter()
 const routes: Record<string, Answer> = {
   '/v1/replay': replayAnswer(async (asked, signal) => {
     const options = { memoryLimitMb: 256, scratchDir: join(folder, 'scratch') }
@@ -51,6 +52,12 @@ const routes: Record<string, Answer> = {
   '/late': async (_query, response) => {
     response.write('{"n":1}\n')
     throw new VaultError('corrupt', 'the rest is damaged')
+  },
+  '/second': async (_query, response, signal) => {
+    response.write('{"n":1}\n')
+    started.emit('second')
+    await once(signal, 'abort')
+    ended.emit('two')
   },
   '/endless': async (_query, response, signal) => {
     opened++
@@ -143,6 +150,19 @@ test('a reader that leaves ends its answer, and no more than eight go on at once
   }
   assert.equal((await get('/v1/replay')).statusCode, 200)
   troubles.length = 0
+})
+
+test('a client that asked several things at once and left holds none of the places', async () => {
+  const began = opened
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
+  const left = Promise.all([once(ended, 'one'), once(ended, 'two')])
+  socket.write(
+    'GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\nGET /second HTTP/1.1\r\nHost: localhost\r\n\r\n',
+  )
+  await once(started, 'second')
+  assert.equal(opened, began + 1)
+  socket.destroy()
+  await left
 })
 
 test('a reader that takes nothing holds nothing, and is cut off', async () => {

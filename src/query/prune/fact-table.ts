@@ -51,7 +51,7 @@ export class FactTable {
 
   /** Adds facts that were saved; they are read where they lie. @param left receipts that count no more, by their numbers */
   async load(path: string, left: readonly number[]): Promise<void> {
-    const saved = `SELECT * FROM read_parquet(${sqlText(path)})${left.length === 0 ? '' : ` WHERE receipt NOT IN (${left.join(', ')})`}`
+    const saved = `SELECT * FROM read_parquet(${sqlText(path)}, hive_partitioning = false)${left.length === 0 ? '' : ` WHERE receipt NOT IN (${left.join(', ')})`}`
     await this.#connection.run('DROP VIEW part')
     await this.#connection.run(`${partSql} (FROM part_fact UNION ALL ${saved})`)
   }

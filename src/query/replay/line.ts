@@ -3,6 +3,7 @@
 import { walkEnvelope } from '../../venue/envelope.ts'
 
 export interface ReplayLine {
+  readonly n: number
   /** null: a line of a newer kind that has none. */
   readonly recvNs: bigint | null
   /** The whole line and its newline. */

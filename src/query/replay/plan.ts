@@ -29,6 +29,8 @@ export interface Piece {
   readonly lastN: number
   readonly firstRecvNs: bigint
   readonly lastRecvNs: bigint
+  /** It holds lines before `firstN` that are another piece's. */
+  readonly isCut: boolean
   readonly from: RawPiece | TablesPiece
 }
 
@@ -101,10 +103,10 @@ export function beginsNs({ firstRecvNs, lastRecvNs }: Piece): bigint {
 }
 
 /** Whether all of its lines are in the range, and none need be looked at. */
-export function isInside({ firstRecvNs, lastRecvNs }: Piece, { fromNs, untilNs }: TimeRange): boolean {
+export function isInside({ firstRecvNs, lastRecvNs, isCut }: Piece, { fromNs, untilNs }: TimeRange): boolean {
   const isAfter = fromNs === always.fromNs || earlier(firstRecvNs, lastRecvNs) - clockStepNsMax >= fromNs
   const isBefore = untilNs === always.untilNs || later(firstRecvNs, lastRecvNs) + clockStepNsMax < untilNs
-  return isAfter && isBefore
+  return isAfter && isBefore && !isCut
 }
 
 function overlaps({ firstRecvNs, lastRecvNs }: Piece, { fromNs, untilNs }: TimeRange): boolean {
@@ -138,34 +140,37 @@ function pieceOf(venue: string, entry: SegmentEntry): Piece | undefined {
   if (entry.receipt === null && !isWaiting(venue, entry)) return undefined
   if (recorder === null || firstN === null || lastN === null) return undefined
   if (firstRecvNs === null || lastRecvNs === null) return undefined
-  return { recorder, firstN, lastN, firstRecvNs, lastRecvNs, from: sourceOf(entry) }
+  return { recorder, firstN, lastN, firstRecvNs, lastRecvNs, isCut: false, from: sourceOf(entry) }
 }
 
-function sourceOf({ rawKey, label, sizeBytes, seal, receipt }: SegmentEntry): RawPiece | TablesPiece {
-  if (rawKey !== null)
+function sourceOf(entry: SegmentEntry): RawPiece | TablesPiece {
+  const { rawKey, label, sizeBytes, seal, receipt } = entry
+  if (rawKey !== null && isWhole(entry))
     return { kind: 'raw', key: rawKey, label, sizeBytes, contentBytes: seal?.bytes ?? null }
   return { kind: 'tables', receipt: receipt! }
+}
+
+/** A copy that somebody put beside the rows, and cut short, is not what was converted. */
+function isWhole({ state, problem, source, sizeBytes }: SegmentEntry): boolean {
+  return problem === null && (state === 'archived' || source === null || sizeBytes === source.size_bytes)
 }
 
 function byRecorder(pieces: readonly Piece[]): Piece[] {
   return [...pieces].sort((a, b) => compare(a.recorder, b.recorder) || a.firstN - b.firstN)
 }
 
-/** A segment may lie there twice, under two labels. @throws {VaultError} `corrupt` when the two are not the same lines */
+/**
+ * A segment may lie there twice, under two labels; and the counter that a repaired one is said to begin with may be too low. What an earlier piece
+ * has comes from that.
+ */
 function onceEach(pieces: readonly Piece[]): Piece[] {
-  return pieces.filter((piece, i) => {
-    const before = pieces[i - 1]
-    if (before?.recorder !== piece.recorder || before.lastN < piece.firstN) return true
-    if (before.firstN === piece.firstN && before.lastN === piece.lastN) return false
-    const where = piece.from.kind === 'raw' ? piece.from.key : piece.from.receipt.job
-    throw new VaultError(
-      'corrupt',
-      `${where}: has lines ${piece.firstN} to ${piece.lastN}, some of which are elsewhere too`,
-      {
-        remedy: '"mdv verify" says what is doubled',
-      },
-    )
-  })
+  const kept: Piece[] = []
+  for (const piece of pieces) {
+    const before = kept.at(-1)
+    if (before?.recorder !== piece.recorder || before.lastN < piece.firstN) kept.push(piece)
+    else if (before.lastN < piece.lastN) kept.push({ ...piece, firstN: before.lastN + 1, isCut: true })
+  }
+  return kept
 }
 
 /** Segments of one job become one piece: its rows are read once. */
@@ -174,7 +179,16 @@ function joined(pieces: readonly Piece[]): Piece[] {
   for (const piece of pieces) {
     const last = result.at(-1)
     if (last === undefined || !isOneJob(last, piece)) result.push(piece)
-    else result[result.length - 1] = { ...piece, firstN: last.firstN, firstRecvNs: last.firstRecvNs }
+    else
+      result[result.length - 1] = {
+        ...piece,
+        firstN: last.firstN,
+        firstRecvNs: beginsNs(last),
+        lastRecvNs: later(
+          later(last.firstRecvNs, last.lastRecvNs),
+          later(piece.firstRecvNs, piece.lastRecvNs),
+        ),
+      }
   }
   return result
 }

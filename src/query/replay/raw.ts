@@ -29,13 +29,14 @@ export async function* rawLines(
 ): AsyncGenerator<readonly ReplayLine[]> {
   let batch: ReplayLine[] = []
   const scanner = new SegmentScanner({
-    line({ bytes, from, until, recvFrom, recvUntil, kind, form, valueFrom, valueUntil }) {
+    line({ bytes, n, from, until, recvFrom, recvUntil, kind, form, valueFrom, valueUntil }) {
       const recv = bytes.toString('latin1', recvFrom, recvUntil)
       const text = Buffer.allocUnsafe(until - from + 1)
       bytes.copy(text, 0, from, until)
       text[until - from] = newline
       const value = kind === 'frame' ? bytes.subarray(valueFrom, valueUntil) : null
       batch.push({
+        n,
         recvNs: recv === '' ? null : BigInt(recv),
         text,
         frame:

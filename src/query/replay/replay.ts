@@ -102,8 +102,8 @@ export class Replay implements AsyncDisposable {
   async *#lines(piece: Piece, signal: AbortSignal): AsyncGenerator<readonly ReplayLine[]> {
     const { range, filter } = this.#request
     const isWanted = wanted(filter) ?? (() => true)
-    const isIn = ({ recvNs }: ReplayLine): boolean =>
-      recvNs === null || (recvNs >= range.fromNs && recvNs < range.untilNs)
+    const isIn = ({ n, recvNs }: ReplayLine): boolean =>
+      n >= piece.firstN && (recvNs === null || (recvNs >= range.fromNs && recvNs < range.untilNs))
     for await (const batch of this.#read(piece, signal))
       yield batch.filter((line) => isIn(line) && isWanted(line))
   }

@@ -48,6 +48,7 @@ export async function* tableLines(
   const interrupt = (): void => lent.connections.forEach((connection) => connection.interrupt())
   signal.addEventListener('abort', interrupt, { once: true })
   try {
+    signal.throwIfAborted()
     yield* linesOf(streams, signal)
   } finally {
     signal.removeEventListener('abort', interrupt)
@@ -64,7 +65,7 @@ async function* linesOf(
 ): AsyncGenerator<readonly ReplayLine[]> {
   let batch: ReplayLine[] = []
   for (;;) {
-    const line = await nextLine(streams)
+    const line = await nextLine(streams, signal)
     if (line !== null) batch.push(line)
     if (line !== null && batch.length < linesAtOnce) continue
     signal.throwIfAborted()
@@ -74,9 +75,10 @@ async function* linesOf(
   }
 }
 
-async function nextLine(streams: readonly RowStream[]): Promise<ReplayLine | null> {
+async function nextLine(streams: readonly RowStream[], signal: AbortSignal): Promise<ReplayLine | null> {
   let least: { readonly n: number; readonly stream: RowStream } | null = null
   for (const stream of streams) {
+    signal.throwIfAborted()
     const n = await stream.nextN()
     if (n !== null && (least === null || n < least.n)) least = { n, stream }
   }
@@ -89,10 +91,10 @@ function lineOf(table: TableName, rows: readonly RowText[]): ReplayLine {
   const recvNs = recv == null ? null : BigInt(recv)
   // Of a newer kind: kept whole.
   if (table === 'other' && first['kind'] === 'unknown')
-    return { recvNs, text: Buffer.from(`${first['body']}\n`), frame: null }
+    return { n: Number(n), recvNs, text: Buffer.from(`${first['body']}\n`), frame: null }
   const { member, frame } = table === 'other' ? otherValue(first) : rowsValue(rebuildFrame(table, rows))
   const start = `{"n":${n}${recv == null ? '' : `,"recv_ns":"${recv}"`}${conn == null ? '' : `,"conn":${JSON.stringify(conn)}`}`
-  return { recvNs, text: Buffer.from(`${start},${member}}\n`), frame }
+  return { n: Number(n), recvNs, text: Buffer.from(`${start},${member}}\n`), frame }
 }
 
 interface Value {
