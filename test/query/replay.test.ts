@@ -120,13 +120,13 @@ test('a range begins with the instant it names and ends before the other', async
   assert.ok(inside.length > 0 && inside.length < expected.length)
   assert.equal(await textOf(await open(store, { from, until })), recordedText(inside))
   assert.equal(await textOf(await open(store, { date: '2025-12-04' })), '')
-  await convertAll(store, { archive: false })
+  await convertAll(store, { archive: false, segmentsMax: 3 })
   assert.deepEqual(valuesOf(await textOf(await open(store, { from, until }))), valuesOf(recordedText(inside)))
 })
 
 test('converted and archived segments come back byte for byte', async () => {
   const store = await vault()
-  await convertAll(store, { archive: true })
+  await convertAll(store, { archive: true, segmentsMax: 3 })
   assert.equal(await textOf(await open(store)), recordedText(expected))
 })
 
@@ -143,13 +143,13 @@ test('segments of which only Parquet is left come back equal as JSON, alone and 
 test('segments that are converted after the replay began are found where they are now', async () => {
   const store = await vault()
   const before = await open(store)
-  await convertAll(store, { archive: false })
+  await convertAll(store, { archive: false, segmentsMax: 3 })
   assert.deepEqual(valuesOf(await textOf(before)), valuesOf(recordedText(expected)))
   const between = await vault()
   const whole = await open(between)
   const bytes = whole.bytes(signal)
   const first = (await bytes.next()).value as Buffer
-  await convertAll(between, { archive: false })
+  await convertAll(between, { archive: false, segmentsMax: 3 })
   const rest: Buffer[] = []
   for await (const chunk of bytes) rest.push(chunk)
   await whole[Symbol.asyncDispose]()
@@ -206,7 +206,7 @@ test('a clock set back within a segment hides no line from a range, and brings n
     assert.deepEqual(valuesOf(await received(8, 13)), valuesOf(recordedText([ten, nine, twelve])))
   }
   await check()
-  await convertAll(store, { archive: false })
+  await convertAll(store, { archive: false, segmentsMax: 3 })
   await check()
 })
 
@@ -227,7 +227,7 @@ test('a raw copy that was cut short does not stand before the rows of the whole'
   const store = await vault()
   const key = readySegmentKey('coinbase', 'segment_20251203T14_00002')
   const whole = (await store.get(key))!
-  await convertAll(store, { archive: false })
+  await convertAll(store, { archive: false, segmentsMax: 3 })
   await store.putIfAbsent(key, whole.subarray(0, whole.length >> 1))
   assert.deepEqual(valuesOf(await textOf(await open(store))), valuesOf(recordedText(expected)))
 })
@@ -261,7 +261,7 @@ test('a segment that goes away during the replay is not passed over', async () =
 
 test('a damaged part is the vault’s fault, and said so', async () => {
   const store = await vault()
-  await convertAll(store, { archive: false })
+  await convertAll(store, { archive: false, segmentsMax: 3 })
   for await (const parts of store.list('processed/coinbase/level2/', signal))
     for (const { key, sizeBytes } of parts)
       await writeFile(store.pathOf(key), Buffer.alloc(sizeBytes, 'PAR1'))
