@@ -9,6 +9,7 @@ import { copyFile, lstat, open, readdir, rm } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { systemCode, VaultError } from '../core/errors.ts'
 import { makeFolders, realDisk, syncNames, writeAll, type Disk } from './disk.ts'
+import { probe, type Abilities } from './local-abilities.ts'
 import { explain } from './local-failure.ts'
 import { entriesOrNone, isSameFile, openOrNothing, refuseLink, statOrNothing } from './local-look.ts'
 import {
@@ -54,26 +55,6 @@ export async function openLocalStore(baseDir: string, disk: Disk = realDisk): Pr
   }
 }
 
-interface Abilities {
-  readonly links: boolean
-  readonly folderSync: boolean
-}
-
-/** Tries a link and a folder sync in the folder itself: what a file system can do is not in its name. */
-async function probe(folder: string, disk: Disk): Promise<Abilities> {
-  const path = join(folder, `probe-${randomUUID()}`)
-  const file = await disk.create(path)
-  await file.close()
-  const links = await succeeds(
-    () => disk.link(path, `${path}-link`),
-    ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EISDIR', 'EMLINK'],
-  )
-  const folderSync = await disk.syncFolder(folder)
-  await rm(path, { force: true })
-  await rm(`${path}-link`, { force: true })
-  return { links, folderSync }
-}
-
 /** What crashed writers left: files a day older than the newest, by the file system's own clock. */
 async function removeForgotten(folder: string): Promise<void> {
   const files: { path: string; modifiedMs: number }[] = []
@@ -85,16 +66,6 @@ async function removeForgotten(folder: string): Promise<void> {
   const newestMs = (await lstat(folder)).mtimeMs
   for (const file of files)
     if (newestMs - file.modifiedMs > forgottenAfterMs) await rm(file.path, { force: true })
-}
-
-async function succeeds(attempt: () => Promise<void>, refusals: readonly string[]): Promise<boolean> {
-  try {
-    await attempt()
-    return true
-  } catch (error) {
-    if (refusals.includes(systemCode(error) ?? '')) return false
-    throw error
-  }
 }
 
 /** A vault gains folders each day, for every product and table: more are not kept in mind, but looked at again. */
