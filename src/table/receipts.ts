@@ -41,7 +41,7 @@ export async function readReceipts(
     const missing = wanted.filter((key) => !cache.receipts.has(key))
     await forEachAtOnce(missing, readsAtOnce, async (key) => {
       signal.throwIfAborted()
-      const receipt = await readReceipt(store, key, onDamaged)
+      const receipt = await readOrTell(store, key, onDamaged)
       if (receipt !== null) cache.receipts.set(key, receipt)
     })
     return wanted.flatMap((key) => cache.receipts.get(key) ?? [])
@@ -203,17 +203,22 @@ function refuse(damaged: VaultError): never {
   throw damaged
 }
 
-/** @param key as it was listed @throws {VaultError} as `readReceipts`, unless told of it */
-export async function readReceipt(
+/** @param key as it was listed @throws {VaultError} as `readReceipts` */
+export async function readReceipt(store: ObjectStore, key: string): Promise<Receipt> {
+  const body = await store.get(key)
+  if (body !== undefined) return parseReceipt(key, body)
+  const words = `${key}: listed, and gone when it was read; receipts are never removed`
+  throw new VaultError('corrupt', words, { remedy: 'restore it from a backup' })
+}
+
+/** @returns null for one that was told of */
+async function readOrTell(
   store: ObjectStore,
   key: string,
-  onDamaged: (damaged: VaultError) => void = refuse,
+  onDamaged: (damaged: VaultError) => void,
 ): Promise<Receipt | null> {
   try {
-    const body = await store.get(key)
-    if (body !== undefined) return parseReceipt(key, body)
-    const words = `${key}: listed, and gone when it was read; receipts are never removed`
-    throw new VaultError('corrupt', words, { remedy: 'restore it from a backup' })
+    return await readReceipt(store, key)
   } catch (error) {
     if (!(error instanceof VaultError) || error.kind === 'unavailable') throw error
     onDamaged(error)

@@ -85,7 +85,6 @@ async function listen(server: Server, host: string, port: number): Promise<void>
 class Door {
   readonly #options: ServerOptions
   readonly #stop: AbortSignal
-  #answering = 0
   readonly #answers = new Set<Promise<void>>()
 
   constructor(options: ServerOptions, stop: AbortSignal) {
@@ -111,7 +110,6 @@ class Door {
     // A response that waits behind another on its socket is not told when that closes.
     request.socket.once('close', abort)
     response.once('close', abort)
-    this.#answering++
     try {
       const { answer, query } = this.#routeOf(request)
       await answer(query, response, AbortSignal.any([gone.signal, this.#stop]))
@@ -119,7 +117,6 @@ class Door {
     } catch (error) {
       if (!gone.signal.aborted && !this.#stop.aborted) this.#refuse(request, response, error)
     } finally {
-      this.#answering--
       request.socket.removeListener('close', abort)
     }
   }
@@ -141,7 +138,7 @@ class Door {
     const answer = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined
     if (answer === undefined)
       throw new Refusal(404, `${url.pathname}: there is ${Object.keys(routes).join(', ')}`)
-    if (this.#answering > answersMax)
+    if (this.#answers.size >= answersMax)
       throw new Refusal(503, `${answersMax} answers are under way: try again when one has ended`)
     return { answer, query: url.searchParams }
   }

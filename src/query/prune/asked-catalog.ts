@@ -50,7 +50,7 @@ export async function askedCatalog(
   const { store, venue, sql, mayRead, index } = asking
   const withSegments = mayRead('segments') || mayRead('gaps')
   // Segments are told by receipts, all of them.
-  const place = index === null || withSegments ? null : { dir: index.dir, venue, location: store.location }
+  const place = index === null || withSegments ? null : { ...index, venue, location: store.location }
   const known = place === null ? null : await PartIndex.open(place)
   let isOpened = false
   const openAdopted = async (folders: readonly AdoptedFolder[]): Promise<void> => {
@@ -70,7 +70,7 @@ export async function askedCatalog(
     parts: await neededParts(connection, catalog, sql),
     partsThere,
     learn: async () => {
-      if (place !== null && partsThere >= index!.fromParts && found === 'outdated')
+      if (place !== null && partsThere >= place.fromParts && found === 'outdated')
         await PartIndex.save(place, cache, () => listReceipts(store, venue, signal))
     },
   }
@@ -101,7 +101,7 @@ async function byIndex(
     signal.throwIfAborted()
     const receipt =
       number < index.receipts
-        ? (await readReceipt(store, index.keyOf(number)))!
+        ? await readReceipt(store, index.keyOf(number))
         : fresh[number - index.receipts]!
     receipts[i] = { ...receipt, parts: receipt.parts.filter((_, part) => parts.has(part)) }
   })
@@ -128,7 +128,7 @@ async function counting(
   const fresh: Receipt[] = []
   await forEachAtOnce(keys, readsAtOnce, async (key, i) => {
     signal.throwIfAborted()
-    fresh[i] = (await readReceipt(store, key))!
+    fresh[i] = await readReceipt(store, key)
   })
   const held = new Set(fresh.flatMap(heldBy))
   return {
