@@ -4,11 +4,11 @@ import { parentPort, workerData, type Transferable } from 'node:worker_threads'
 import { realDisk } from '../storage/disk.ts'
 import { limitedDisk } from '../storage/limited-disk.ts'
 import { openLocalStore } from '../storage/local.ts'
-import { writeHere } from '../segment/writer.ts'
+import { SegmentWriter } from '../segment/writer.ts'
 import { systemClock } from './system-clock.ts'
 import { memoryOf, type WriterReport, type WriterRequest, type WriterStart } from './writer-thread.ts'
 
-const { baseDir, bytesMax, options } = workerData as WriterStart
+const { baseDir, bytesMax, chunks, options } = workerData as WriterStart
 const port = parentPort!
 
 function tell(report: WriterReport, memory: readonly Transferable[] = []): void {
@@ -18,7 +18,7 @@ function tell(report: WriterReport, memory: readonly Transferable[] = []): void 
 const store = await openLocalStore(baseDir)
 const limit = { folder: baseDir, setting: 'ingestion.spool_max_gb' }
 const disk = bytesMax === null ? realDisk : limitedDisk(realDisk, systemClock, { ...limit, bytesMax })
-const writer = writeHere({ store, disk, clock: systemClock })(options, {
+const writer = new SegmentWriter({ store, disk, clock: systemClock }, options, {
   onDurable: (batches, stats) => {
     const buffers = batches.map(({ bytes, records }) => ({ bytes, records }))
     tell({ kind: 'durable', buffers, stats }, buffers.flatMap(memoryOf))
@@ -27,8 +27,8 @@ const writer = writeHere({ store, disk, clock: systemClock })(options, {
   onTrouble: ({ kind, message, remedy }) => tell({ kind: 'trouble', error: { kind, message, remedy } }),
 })
 
-port.on('message', (request: WriterRequest) => {
-  if (request.kind === 'write') writer.write(request.batch)
+chunks.on('message', (request: WriterRequest) => {
+  if (request.kind === 'write') writer.write(request.chunk)
   else if (request.kind === 'stop') writer.stop()
   else void writer.close().then(() => tell({ kind: 'closed' }))
 })

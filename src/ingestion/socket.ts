@@ -1,9 +1,13 @@
-/** What a connection needs of its socket, and the real one: a WebSocket of the `ws` library. */
+/**
+ * What a connection needs of its socket, and the real one: a WebSocket of the `ws` library, which does the handshake, the pings and
+ * the farewell, and sees no plain frame: those are taken from the socket's bytes ahead of it.
+ */
 
-import type { Socket } from 'node:net'
+import type { connect, Socket, TcpNetConnectOpts } from 'node:net'
 import { WebSocket } from 'ws'
 import { messageOf } from '../core/errors.ts'
 import { frameBytesMax } from '../segment/format.ts'
+import { openWire, WireReader } from './wire.ts'
 
 /** What a socket tells, in this order: an open, then reads with their frames, then one close; all but the close may be missing. */
 export interface FeedSocketEvents {
@@ -11,6 +15,7 @@ export interface FeedSocketEvents {
   opened(localPort: number): void
   /** Bytes have come: the frames in them follow at once, those that are whole. */
   read(): void
+  /** @param frame lent for the call */
   frame(frame: Buffer, isBinary: boolean): void
   /** @param detail the closer's words or the system's; empty: nothing but the code is known */
   closed(code: number, detail: string): void
@@ -34,8 +39,9 @@ const fragmentsMax = 4_096
 const chunksMax = 65_536
 
 export const dialWebSocket: Dial = (url, events) => {
-  let localPort = 0
+  let wire: Socket | null = null
   let failure = ''
+  const isSecure = new URL(url).protocol === 'wss:'
   const socket = new WebSocket(url, {
     // Off: the feed is small beside what inflating it costs, half of a recorder's time (measured by others on this feed).
     perMessageDeflate: false,
@@ -46,12 +52,17 @@ export const dialWebSocket: Dial = (url, events) => {
     maxBufferedChunks: chunksMax,
     handshakeTimeout: handshakeMs,
     followRedirects: false,
+    createConnection: ((options: TcpNetConnectOpts) =>
+      (wire = openWire(options, isSecure, (bytes) => reader.push(bytes)))) as typeof connect,
   })
-  socket.on('upgrade', (response) => {
-    localPort = response.socket.localPort ?? 0
-    announceReads(response.socket, events)
+  const isOpen = (): boolean => socket.readyState === WebSocket.OPEN
+  const reader = new WireReader(frameBytesMax, isOpen, {
+    read: () => events.read(),
+    frame: (frame, isBinary) => events.frame(frame, isBinary),
+    // The library listens to its socket, which itself tells nothing; it keeps what it is given.
+    pass: (bytes) => wire!.emit('data', Buffer.from(bytes)),
   })
-  socket.on('open', () => events.opened(localPort))
+  socket.on('open', () => events.opened(wire!.localPort ?? 0))
   socket.on('message', (data, isBinary) => events.frame(data as Buffer, isBinary))
   // Without it the library waits half a minute for a farewell from a server that has just broken the protocol.
   socket.on('error', (error) => {
@@ -63,17 +74,9 @@ export const dialWebSocket: Dial = (url, events) => {
   })
   return {
     get isOpen() {
-      return socket.readyState === WebSocket.OPEN
+      return isOpen()
     },
     send: (text) => socket.send(text),
     terminate: () => socket.terminate(),
   }
-}
-
-/**
- * Before the library's own listener, and not by `on`, which would start the flow before that listener is there: frames in one packet
- * with the handshake's answer would be lost.
- */
-function announceReads(socket: Socket, events: FeedSocketEvents): void {
-  socket.prependListener('data', () => events.read())
 }

@@ -1,5 +1,5 @@
 /**
- * Batches become durable: encoded, written in groups, synced, sealed into segments and published.
+ * Chunks become durable: written in groups, synced, sealed into segments and published.
  *
  * Invariant: a line is kept in memory until an fdatasync has covered it in a file whose name is synced too; only then is it
  * reported. A file whose write or fsync failed is never trusted past what was durable before: the lines it did not cover are written
@@ -85,7 +85,7 @@ export interface Writer {
 
 export type OpenWriter = (options: WriterOptions, events: WriterEvents) => Writer
 
-/** Small enough to stay in a processor's cache from the encoding to the copy (measured: 4 MiB beats 1 and 8 by a tenth). */
+/** Small enough to stay in a processor's cache from the hashing to the copy (measured: 4 MiB beats 1 and 8 by a tenth). */
 const groupBytesMax = 4 * 1024 * 1024
 const retryAfterMs = 1000
 
@@ -98,20 +98,28 @@ function isWhole(group: readonly Chunk[]): boolean {
   return group.reduce((sum, chunk) => sum + chunk.bytes.length, 0) >= groupBytesMax
 }
 
-/** Writes on the calling thread. */
+/** Encodes and writes on the calling thread. */
 export function writeHere(deps: WriterDeps): OpenWriter {
-  return (options, events) => new SegmentWriter(deps, options, events)
+  return (options, events) => {
+    const encoder = new BatchEncoder()
+    const writer = new SegmentWriter(deps, options, events)
+    return {
+      write: (batch) => writer.write(encoder.encode(batch)),
+      close: () => writer.close(),
+      stop: () => writer.stop(),
+    }
+  }
 }
 
-class SegmentWriter implements Writer {
+/** Takes the chunks of one recorder, in the order of their counters. */
+export class SegmentWriter {
   readonly #deps: WriterDeps
   readonly #options: WriterOptions
   readonly #events: WriterEvents
-  readonly #encoder = new BatchEncoder()
   readonly #stats: WriterStats = { ...noStats }
   /** Oldest first. */
-  #waiting: Batch[] = []
-  /** What came before them: encoded, and not in the active file yet. */
+  #waiting: Chunk[] = []
+  /** What came before them: taken together, and not in the active file yet. */
   #group: Chunk[] = []
   /** What came before that: in the active file, and not durable yet. */
   #written: Chunk[] = []
@@ -143,8 +151,9 @@ class SegmentWriter implements Writer {
     this.#loop = this.#run()
   }
 
-  write(batch: Batch): void {
-    this.#waiting.push(batch)
+  /** Takes a chunk, which is the writer's until its batch is reported durable. */
+  write(chunk: Chunk): void {
+    this.#waiting.push(chunk)
     this.#wake?.()
   }
 
@@ -161,7 +170,7 @@ class SegmentWriter implements Writer {
   /** Writes what waits, until told to stop and nothing waits. Disk trouble is reported and tried again, never skipped. */
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      this.#encodeGroup()
+      this.#takeGroup()
       try {
         await this.#writeGroup()
       } catch (error) {
@@ -177,14 +186,9 @@ class SegmentWriter implements Writer {
     await this.#syncing
   }
 
-  /**
-   * Encodes what is written together. A segment's end closes a group, and so does its size: however much waits, bytes are written
-   * and hashed while the processor still has them at hand.
-   */
-  #encodeGroup(): void {
+  #takeGroup(): void {
     let taken = 0
-    while (taken < this.#waiting.length && !isWhole(this.#group))
-      this.#group.push(this.#encoder.encode(this.#waiting[taken++]!))
+    while (taken < this.#waiting.length && !isWhole(this.#group)) this.#group.push(this.#waiting[taken++]!)
     if (taken > 0) this.#waiting = this.#waiting.slice(taken)
   }
 

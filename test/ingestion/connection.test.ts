@@ -1,9 +1,8 @@
 /** One connection against servers that refuse, break the protocol or keep a subscribe unanswered. */
 
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { systemClock } from '../../src/cli/system-clock.ts'
@@ -16,6 +15,7 @@ import { dialWebSocket } from '../../src/ingestion/socket.ts'
 import { coinbase } from '../../src/venue/coinbase.ts'
 import { ManualClock } from '../segment/manual-clock.ts'
 import { openLog, type ObservedLog } from './observed-log.ts'
+import { sends, serverFrame, withRawServer, type Respond } from './raw-server.ts'
 
 /** What waits for ever has failed. */
 const patience = { timeout: 30_000 }
@@ -49,58 +49,18 @@ function connectionOf(deps: ConnectionDeps, products: readonly string[] = ['BTC-
   })
 }
 
-type Respond = (socket: Socket, accept: string) => void
-
-/** A server written by hand: gets the socket and the answer to the client's key. */
-async function withRawServer(respond: Respond, use: (port: number) => Promise<void>): Promise<void> {
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    sockets.add(socket)
-    socket.on('error', () => undefined)
-    socket.once('data', (request) => {
-      const key = /sec-websocket-key: (\S+)/i.exec(request.toString('latin1'))?.[1] ?? ''
-      respond(
-        socket,
-        createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64'),
-      )
-    })
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  try {
-    await use((server.address() as AddressInfo).port)
-  } finally {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  }
-}
-
-/** Accepts, then sends these bytes. */
-function sends(bytes: Buffer, afterwards: (socket: Socket) => void = () => undefined): Respond {
-  return (socket, accept) => {
-    socket.setNoDelay(true)
-    socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
-    )
-    socket.write(bytes, () => afterwards(socket))
-  }
-}
-
 function answers(status: string): Respond {
   return (socket) => socket.end(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`)
 }
 
-function frame(opcode: number, payload: Buffer | string): Buffer {
-  const bytes = Buffer.from(payload)
-  assert.ok(bytes.length < 126)
-  return Buffer.concat([Buffer.from([opcode, bytes.length]), bytes])
-}
-
 const good = '{"channel":"ticker","sequence_num":0,"events":[]}'
 const text = 0x81
-const goodFrame = frame(text, good)
+const goodFrame = serverFrame(text, good)
 const hundredMegabytes = Buffer.from([text, 0x7f, 0, 0, 0, 0, 0x05, 0xf5, 0xe1, 0x00])
-const crumbs = Buffer.concat([frame(0x01, '{'), ...Array.from({ length: 5_000 }, () => frame(0x00, ' '))])
+const crumbs = Buffer.concat([
+  serverFrame(0x01, '{'),
+  ...Array.from({ length: 5_000 }, () => serverFrame(0x00, ' ')),
+])
 
 /** 1012 and words, as a close frame has them. */
 const farewell = Buffer.concat([Buffer.from([0x88, 9, 0x03, 0xf4]), Buffer.from('restart')])
@@ -143,13 +103,13 @@ const scenarios: readonly Scenario[] = [
   {
     ...broken,
     what: 'a continuation without a start breaks the protocol',
-    respond: sends(Buffer.concat([goodFrame, frame(0x80, 'x')])),
+    respond: sends(Buffer.concat([goodFrame, serverFrame(0x80, 'x')])),
     reason: /invalid opcode 0/,
   },
   {
     ...broken,
     what: 'compression that was not agreed on breaks the protocol',
-    respond: sends(Buffer.concat([goodFrame, frame(0xc1, 'x')])),
+    respond: sends(Buffer.concat([goodFrame, serverFrame(0xc1, 'x')])),
     reason: /RSV1 must be clear/,
   },
   {
@@ -228,9 +188,9 @@ test(
       Buffer.from([0, 1, 2, 10, 13, 255]),
     ]
     const bytes = Buffer.concat([
-      frame(text, payloads[0]!),
-      frame(text, payloads[1]!),
-      frame(0x82, payloads[2]!),
+      serverFrame(text, payloads[0]!),
+      serverFrame(text, payloads[1]!),
+      serverFrame(0x82, payloads[2]!),
     ])
     const piecemeal = sends(Buffer.alloc(0), (socket) => {
       let at = 0
