@@ -1,5 +1,6 @@
 /** Which segments go into one job together: fewer, larger parts, fewer requests. Pure. */
 
+import { compareLabels } from '../storage/keys.ts'
 import type { ReadySegment } from './job.ts'
 
 export interface BatchLimits {
@@ -24,7 +25,6 @@ const shareOfBacklog = 8
  * @returns those that are due, by their oldest segment; the rest waits for company
  */
 export function planBatches(segments: readonly ReadySegment[], limits: BatchLimits, nowMs: number): Batch[] {
-  const order = new Map(segments.map((segment, i) => [segment, i]))
   return runsOf(segments)
     .flatMap((run) =>
       // One that is followed by another cannot grow.
@@ -32,7 +32,7 @@ export function planBatches(segments: readonly ReadySegment[], limits: BatchLimi
         (batch, i, all) => i + 1 < all.length || isFull(batch, limits) || hasWaited(batch, limits, nowMs),
       ),
     )
-    .sort(([a], [b]) => order.get(a)! - order.get(b)!)
+    .sort(([a], [b]) => compareLabels(a.label, b.label))
 }
 
 /** Unbroken sequences of one recorder. */

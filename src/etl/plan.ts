@@ -2,7 +2,7 @@
 
 import { isRecorderId } from '../core/ids.ts'
 import { isOfThisFormat, type SegmentPeek } from '../segment/peek.ts'
-import { parseSegmentLabel, rawReady, readySegmentKey } from '../storage/keys.ts'
+import { compareLabels, parseSegmentLabel, rawReady } from '../storage/keys.ts'
 import type { ObjectInfo } from '../storage/object-store.ts'
 import type { ReceiptSource } from '../table/receipt.ts'
 import type { ReadySegment } from './job.ts'
@@ -65,17 +65,21 @@ export function planRound(
   return { segments: oldestFirst(segments), unfinished: oldestFirst(unfinished), foreign, kept }
 }
 
+const ending = '.ndjson'
+
 function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | ForeignFile {
-  const label = object.key.slice(rawReady(venue).length).replace(/\.ndjson$/, '')
-  const foreign = (reason: string, remedy: string): ForeignFile => ({ key: object.key, reason, remedy })
+  const { key } = object
+  const label = key.slice(rawReady(venue).length, key.endsWith(ending) ? -ending.length : undefined)
   if (label.includes('/'))
     return foreign(
+      key,
       'lies in a folder of raw/ready',
       'move the folder elsewhere; "mdv adopt" brings in its files',
     )
   const { header, seal, problem } = peek
   if (header === null)
     return foreign(
+      key,
       problem ?? 'has no segment header',
       parseSegmentLabel(label) === undefined
         ? 'move it elsewhere; "mdv adopt FILE" brings in its lines'
@@ -83,34 +87,42 @@ function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | Forei
     )
   if (!isOfThisFormat(header))
     return foreign(
+      key,
       `is of format ${header.format}, written by a newer version`,
       'use the newest mdv on this vault',
     )
   if (!isRecorderId(header.recorder) || !Number.isSafeInteger(header.n) || header.n < 0)
     return foreign(
+      key,
       'its header names no recorder and counter of ours',
       'move it elsewhere; "mdv adopt FILE" brings in its lines',
     )
   if (header.venue !== venue)
-    return foreign(`is of venue ${header.venue}`, `move it to ${rawReady('<its venue>')}`)
-  if (parseSegmentLabel(label) === undefined || readySegmentKey(venue, label) !== object.key)
+    return foreign(key, `is of venue ${header.venue}`, `move it to ${rawReady('<its venue>')}`)
+  if (parseSegmentLabel(label) === undefined || !key.endsWith(ending))
     return foreign(
+      key,
       'is not called segment_<hour>_<counter>.ndjson',
       'give it such a name, with a counter that is free',
     )
   if (seal === null)
     return foreign(
+      key,
       problem ?? 'has no seal',
       `was its copying cut short? restore it whole; or take what is there: mdv segments repair ${label}`,
     )
   return {
-    key: object.key,
+    key,
     label,
     sizeBytes: object.sizeBytes,
     header,
     lastN: seal.last_n,
     readyMs: object.modifiedMs,
   }
+}
+
+function foreign(key: string, reason: string, remedy: string): ForeignFile {
+  return { key, reason, remedy }
 }
 
 /** A segment whose rows are committed and whose bytes are not what was sealed. */
@@ -124,13 +136,11 @@ export function keptForSeal(key: string, problem: string): ForeignFile {
 
 /** Whether a segment's hour lies in the range; hours compare as text. */
 export function isInRange(label: string, { from, until }: HourRange): boolean {
+  if (from === null && until === null) return true
   const hour = parseSegmentLabel(label)?.hour ?? ''
   return (from === null || hour >= from) && (until === null || hour < until)
 }
 
-/** By label, which is read once for each and not for each comparison. */
-function oldestFirst(segments: readonly ReadySegment[]): ReadySegment[] {
-  const aged = segments.map((segment) => ({ segment, ...parseSegmentLabel(segment.label)! }))
-  aged.sort((a, b) => (a.hour === b.hour ? a.counter - b.counter : a.hour < b.hour ? -1 : 1))
-  return aged.map(({ segment }) => segment)
+function oldestFirst(segments: ReadySegment[]): ReadySegment[] {
+  return segments.sort((a, b) => compareLabels(a.label, b.label))
 }

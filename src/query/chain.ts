@@ -13,47 +13,50 @@ export interface ChainHole {
   readonly untilNs: bigint | null
 }
 
-interface Link {
-  readonly firstN: number
-  /** The line after its last; Infinity where it is still growing or its end cannot be read. */
-  readonly untilN: number
-  readonly firstRecvNs: bigint | null
-  readonly lastRecvNs: bigint | null
-}
-
 /** Every hole of every recorder. What follows the last known segment of a recorder cannot be known and is none. */
 export function chainHoles(segments: readonly SegmentEntry[]): ChainHole[] {
   const holes: ChainHole[] = []
-  for (const [recorder, links] of linksByRecorder(segments)) {
+  for (const [recorder, chain] of chains(segments)) {
     let reached = 1
-    let reachedNs: bigint | null = null
-    for (const link of links.sort((a, b) => a.firstN - b.firstN)) {
-      if (link.firstN > reached)
+    let last: SegmentEntry | null = null
+    for (const segment of chain.sort((a, b) => firstN(a)! - firstN(b)!)) {
+      const from = firstN(segment)!
+      if (from > reached)
         holes.push({
           recorder,
           fromN: reached,
-          untilN: link.firstN,
-          fromNs: reachedNs,
-          untilNs: link.firstRecvNs,
+          untilN: from,
+          fromNs: last === null ? null : segmentFacts(last).lastRecvNs,
+          untilNs: segmentFacts(segment).firstRecvNs,
         })
-      if (link.untilN <= reached) continue
-      reached = link.untilN
-      reachedNs = link.lastRecvNs
+      const until = untilN(segment, from)
+      if (until <= reached) continue
+      reached = until
+      last = segment
     }
   }
   return holes
 }
 
-function linksByRecorder(segments: readonly SegmentEntry[]): Map<string, Link[]> {
-  const links = new Map<string, Link[]>()
+/** By recorder. */
+function chains(segments: readonly SegmentEntry[]): Map<string, SegmentEntry[]> {
+  const chains = new Map<string, SegmentEntry[]>()
   for (const segment of segments) {
-    const facts = segmentFacts(segment)
-    if (facts.recorder === null || facts.firstN === null) continue
-    const isOpenEnded = segment.source === null && segment.seal === null
-    const untilN = isOpenEnded ? Infinity : facts.lastN === null ? facts.firstN : facts.lastN + 1
-    const list = links.get(facts.recorder) ?? []
-    links.set(facts.recorder, list)
-    list.push({ firstN: facts.firstN, untilN, firstRecvNs: facts.firstRecvNs, lastRecvNs: facts.lastRecvNs })
+    const recorder = segment.source?.recorder ?? segment.header?.recorder
+    if (recorder === undefined || firstN(segment) === undefined) continue
+    const chain = chains.get(recorder)
+    if (chain === undefined) chains.set(recorder, [segment])
+    else chain.push(segment)
   }
-  return links
+  return chains
+}
+
+function firstN({ header, source }: SegmentEntry): number | undefined {
+  return source?.first_n ?? header?.n
+}
+
+/** The line after its last; Infinity where it is still growing or its end cannot be read. */
+function untilN({ seal, source }: SegmentEntry, from: number): number {
+  const end = source ?? seal
+  return end === null ? Infinity : end.last_n === null ? from : end.last_n + 1
 }

@@ -106,30 +106,33 @@ export async function chunkKeys(store: ObjectStore, rawKey: string, signal: Abor
   return objects.map((object) => object.key).filter((key) => key.endsWith('.ndjson'))
 }
 
-/** Every segment of a venue, oldest label first. Pure. */
+/** Every segment of a venue, oldest label first. Pure. A million are a matter of what is made for each: its entry, and two words in maps. */
 export function joinSegments(raw: RawListing, receipts: readonly Receipt[]): SegmentEntry[] {
-  const sources = sourcesByIdentity(receipts)
+  const archived = archivedByLabel(raw.archived)
+  const converted = convertedSegments(receipts, archived)
   const published = new Set(raw.entries.filter((each) => each.state !== 'active').map(identityOf))
   const present = raw.entries
     .filter((entry) => entry.state !== 'active' || entry.header === null || !published.has(identityOf(entry)))
-    .map((entry) => withReceipt(entry, sources))
-  const seen = new Set(present.map((entry) => entry.source))
-  // Of several the first: strangers in folders of their own are listed after `date=…`.
-  const archived = new Map(raw.archived.toReversed().map((object) => [labelOf(object.key), object]))
-  const rest = [...sources.values()]
-    .filter(({ source }) => !seen.has(source))
-    .map((each) => remembered(each, archived.get(each.source.label)))
-  const labels = new Set([...present, ...rest].map((entry) => entry.label))
-  const strangers = raw.archived.filter((object) => !labels.has(labelOf(object.key))).map(unreceipted)
-  return [...present, ...rest, ...strangers].sort((a, b) => compareText(a.label, b.label))
+    .map((entry) => withReceipt(entry, converted))
+  for (const { source } of present)
+    if (source !== null) converted.get(source.recorder)!.delete(source.first_n)
+  const entries = [...present]
+  for (const segments of converted.values()) for (const entry of segments.values()) entries.push(entry)
+  for (const entry of entries) archived.delete(entry.label)
+  for (const object of archived.size === 0 ? [] : raw.archived)
+    if (archived.has(labelOf(object.key))) entries.push(unreceipted(object))
+  return entries.sort((a, b) => compareText(a.label, b.label))
 }
 
 /** The label a raw object's key bears: its file name without endings, or the name of its chunks' folder without the recorder. */
 export function labelOf(key: string): string {
   if (key.endsWith('/'))
     return key.slice(key.lastIndexOf('/', key.length - 2) + 1, -1).replace(/\.[^.]*$/, '')
-  return key.slice(key.lastIndexOf('/') + 1).replace(/\.ndjson(\.zst|\.gz)?$/, '')
+  const ending = endings.find((one) => key.endsWith(one)) ?? ''
+  return key.slice(key.lastIndexOf('/') + 1, key.length - ending.length)
 }
+
+const endings = ['.ndjson', '.ndjson.zst', '.ndjson.gz']
 
 export function segmentFacts(entry: SegmentEntry): SegmentFacts {
   const { header, seal, source } = entry
@@ -187,27 +190,43 @@ async function isFence(store: ObjectStore, rawKey: string, signal: AbortSignal):
   return isFenced && chunks.length === 0
 }
 
-interface Sourced {
-  readonly receipt: Receipt
-  readonly source: ReceiptSource
+/** By recorder and first counter: not by one text of both, which would have to be made for each segment. */
+type Converted = Map<string, Map<number, SegmentEntry>>
+
+/** Of several receipts that name a segment the last. */
+function convertedSegments(
+  receipts: readonly Receipt[],
+  archived: ReadonlyMap<string, ObjectInfo>,
+): Converted {
+  const converted: Converted = new Map()
+  for (const receipt of receipts)
+    for (const source of receipt.sources) {
+      let segments = converted.get(source.recorder)
+      if (segments === undefined) converted.set(source.recorder, (segments = new Map()))
+      segments.set(source.first_n, remembered(receipt, source, archived.get(source.label)))
+    }
+  return converted
 }
 
-function sourcesByIdentity(receipts: readonly Receipt[]): Map<string, Sourced> {
-  const sources = new Map<string, Sourced>()
-  for (const receipt of receipts)
-    for (const source of receipt.sources)
-      sources.set(`${source.recorder}_${source.first_n}`, { receipt, source })
-  return sources
+/** Of several objects with a label the first: strangers in folders of their own are listed after `date=…`. */
+function archivedByLabel(objects: readonly ObjectInfo[]): Map<string, ObjectInfo> {
+  const archived = new Map<string, ObjectInfo>()
+  for (const object of objects) {
+    const label = labelOf(object.key)
+    if (!archived.has(label)) archived.set(label, object)
+  }
+  return archived
 }
 
 /** Raw bytes that a receipt already covers wait only to be removed. */
-function withReceipt(entry: SegmentEntry, sources: ReadonlyMap<string, Sourced>): SegmentEntry {
-  const found = entry.header === null ? undefined : sources.get(identityOf(entry))
+function withReceipt(entry: SegmentEntry, converted: Converted): SegmentEntry {
+  const { header } = entry
+  const found = header === null ? undefined : converted.get(header.recorder)?.get(header.n)
   if (found === undefined) return entry
-  return { ...entry, ...found, state: 'converted' }
+  return { ...entry, receipt: found.receipt, source: found.source, state: 'converted' }
 }
 
-function remembered({ receipt, source }: Sourced, raw: ObjectInfo | undefined): SegmentEntry {
+function remembered(receipt: Receipt, source: ReceiptSource, raw: ObjectInfo | undefined): SegmentEntry {
   return {
     label: source.label,
     state: raw === undefined ? 'converted' : 'archived',

@@ -24,6 +24,15 @@ export function parseSegmentLabel(
   return match === null ? undefined : { hour: match[1]!, counter: Number(match[2]) }
 }
 
+/** Oldest first: by hour, then by counter, which has five digits or more. */
+export function compareLabels(a: string, b: string): number {
+  if (a === b) return 0
+  const isSameHour = a.length === b.length || a.startsWith(b.slice(0, labelHourUntil))
+  return isSameHour && a.length !== b.length ? a.length - b.length : a < b ? -1 : 1
+}
+
+const labelHourUntil = 'segment_20251203T14_'.length
+
 export const activeSegmentKey = (venue: string, label: string): string => `${rawActive(venue)}${label}.ndjson`
 
 /** In a bucket a segment grows by chunks: the folder of one, named by its label on the recorder's disk and its identity. */

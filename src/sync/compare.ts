@@ -17,42 +17,74 @@ export async function* comparePairs(
   prefix: string,
   signal: AbortSignal,
 ): AsyncGenerator<Pair> {
-  const ours = inOrder(source, prefix, signal)
-  const theirs = inOrder(target, prefix, signal)
+  const ours = new Listing(source, prefix, signal)
+  const theirs = new Listing(target, prefix, signal)
   try {
-    let [one, other] = await Promise.all([ours.next(), theirs.next()])
-    while (one.done !== true || other.done !== true) {
-      const mine = one.done === true ? undefined : one.value
-      const its = other.done === true ? undefined : other.value
+    await Promise.all([ours.fetch(), theirs.fetch()])
+    for (;;) {
+      const mine = ours.head
+      const its = theirs.head
+      if (mine === undefined && its === undefined) return
       const key = mine === undefined || (its !== undefined && its.key < mine.key) ? its!.key : mine.key
       const inSource = mine?.key === key
       const inTarget = its?.key === key
       yield { key, source: inSource ? mine : undefined, target: inTarget ? its : undefined }
-      if (inSource) one = await ours.next()
-      if (inTarget) other = await theirs.next()
+      if (inSource && !ours.step()) await ours.fetch()
+      if (inTarget && !theirs.step()) await theirs.fetch()
     }
   } finally {
-    await Promise.all([ours.return(undefined), theirs.return(undefined)])
+    await Promise.all([ours.close(), theirs.close()])
   }
 }
 
-/** A listing out of order would make objects look missing, and be removed for it. */
-async function* inOrder(
-  store: ObjectStore,
-  prefix: string,
-  signal: AbortSignal,
-): AsyncGenerator<ObjectInfo, undefined> {
-  let last = ''
-  for await (const batch of store.list(prefix, signal))
-    for (const info of batch) {
-      if (info.key <= last)
-        throw new VaultError(
-          'unavailable',
-          `${store.location}: lists ${JSON.stringify(info.key)} after ${JSON.stringify(last)}, which is not the order of keys`,
-          { remedy: 'nothing was removed; look at that server: S3 lists keys in ascending order' },
-        )
-      last = info.key
-      yield info
-    }
-  return undefined
+/** A listing, object by object: only its batches are waited for. */
+class Listing {
+  readonly #store: ObjectStore
+  readonly #batches: AsyncIterator<readonly ObjectInfo[]>
+  #batch: readonly ObjectInfo[] = []
+  #at = 0
+  /** The next; undefined after the last. */
+  head: ObjectInfo | undefined = undefined
+
+  constructor(store: ObjectStore, prefix: string, signal: AbortSignal) {
+    this.#store = store
+    this.#batches = store.list(prefix, signal)[Symbol.asyncIterator]()
+  }
+
+  /** Goes on to the next; false: that is in a batch yet to be fetched, or nowhere. */
+  step(): boolean {
+    const next = this.#batch[++this.#at]
+    if (next !== undefined) this.#take(next)
+    return next !== undefined
+  }
+
+  /** Goes on to the first of the next batch. */
+  async fetch(): Promise<void> {
+    do {
+      const { done, value } = await this.#batches.next()
+      if (done === true) {
+        this.head = undefined
+        return
+      }
+      this.#batch = value
+    } while (this.#batch.length === 0)
+    this.#at = 0
+    this.#take(this.#batch[0]!)
+  }
+
+  async close(): Promise<void> {
+    await this.#batches.return?.()
+  }
+
+  /** A listing out of order would make objects look missing, and be removed for it. */
+  #take(info: ObjectInfo): void {
+    const last = this.head?.key ?? ''
+    if (info.key <= last)
+      throw new VaultError(
+        'unavailable',
+        `${this.#store.location}: lists ${JSON.stringify(info.key)} after ${JSON.stringify(last)}, which is not the order of keys`,
+        { remedy: 'nothing was removed; look at that server: S3 lists keys in ascending order' },
+      )
+    this.head = info
+  }
 }
