@@ -16,9 +16,8 @@ export interface EncoderStart {
   readonly writer: MessagePort
 }
 
-type End = { readonly kind: 'close' | 'stop' }
-export type EncoderRequest = { readonly kind: 'write'; readonly batch: Batch } | End
-export type WriterRequest = { readonly kind: 'write'; readonly chunk: Chunk } | End
+export type EncoderRequest = { readonly kind: 'write'; readonly batch: Batch } | { readonly kind: 'close' }
+export type WriterRequest = { readonly kind: 'write'; readonly chunk: Chunk } | { readonly kind: 'close' }
 
 /** What the thread that writes is started with. */
 export interface WriterStart {
@@ -29,6 +28,9 @@ export interface WriterStart {
   readonly bytesMax: number | null
   readonly options: WriterOptions
 }
+
+/** The one word that the thread that writes gets without a detour. */
+export const stopRequest = 'stop'
 
 export type WriterReport =
   | { readonly kind: 'durable'; readonly buffers: readonly BatchBuffers[]; readonly stats: WriterStats }
@@ -92,8 +94,9 @@ class WriterThread implements Writer {
     await Promise.all([this.#encoder.terminate(), this.#writer.terminate()])
   }
 
+  /** Past the encoder: what that has not worked off is given up with the rest. */
   stop(): void {
-    this.#send({ kind: 'stop' })
+    this.#writer.postMessage(stopRequest)
   }
 
   #send(request: EncoderRequest, memory: readonly Transferable[] = []): void {

@@ -6,7 +6,13 @@ import { limitedDisk } from '../storage/limited-disk.ts'
 import { openLocalStore } from '../storage/local.ts'
 import { SegmentWriter } from '../segment/writer.ts'
 import { systemClock } from './system-clock.ts'
-import { memoryOf, type WriterReport, type WriterRequest, type WriterStart } from './writer-thread.ts'
+import {
+  memoryOf,
+  stopRequest,
+  type WriterReport,
+  type WriterRequest,
+  type WriterStart,
+} from './writer-thread.ts'
 
 const { baseDir, bytesMax, chunks, options } = workerData as WriterStart
 const port = parentPort!
@@ -27,8 +33,17 @@ const writer = new SegmentWriter({ store, disk, clock: systemClock }, options, {
   onTrouble: ({ kind, message, remedy }) => tell({ kind: 'trouble', error: { kind, message, remedy } }),
 })
 
+function close(): void {
+  void writer.close().then(() => tell({ kind: 'closed' }))
+}
+
 chunks.on('message', (request: WriterRequest) => {
   if (request.kind === 'write') writer.write(request.chunk)
-  else if (request.kind === 'stop') writer.stop()
-  else void writer.close().then(() => tell({ kind: 'closed' }))
+  else close()
+})
+
+port.on('message', (request: typeof stopRequest) => {
+  if (request !== stopRequest) return
+  writer.stop()
+  close()
 })

@@ -22,6 +22,8 @@ export interface ConnectionSettings {
 
 /** Milliseconds; from the venue's heartbeat of one a second and what recorded sessions took. */
 export const watchdogs = {
+  /** Longer than a socket waits in silence. */
+  answerMs: 20_000,
   silenceMs: 5_000,
   ackMs: 10_000,
   snapshotMs: 15_000,
@@ -44,7 +46,7 @@ export interface Position {
 export type ConnectionState =
   /** Between attempts. `attempt` counts those without a healthy stretch after them. */
   | { readonly kind: 'waiting'; readonly attempt: number }
-  | { readonly kind: 'connecting'; readonly attempt: number }
+  | { readonly kind: 'connecting'; readonly attempt: number; readonly sinceMs: number }
   | Streaming
   /** Hung up, and waiting for the socket to say so. */
   | {
@@ -138,13 +140,24 @@ export function step(
   switch (state.kind) {
     case 'waiting':
       return event.kind === 'due'
-        ? [{ kind: 'connecting', attempt: state.attempt }, [{ kind: 'connect' }]]
+        ? [{ kind: 'connecting', attempt: state.attempt, sinceMs: nowMs }, [{ kind: 'connect' }]]
         : [state, []]
     case 'connecting':
       if (event.kind === 'opened') return opened(state.attempt, nowMs, settings)
       if (event.kind === 'closed')
         return afterClose(state.attempt, 'connect_failed', event.reason, event, settings, random)
-      return [state, []]
+      // The socket gives up on silence; this is for a server that never stops answering.
+      return event.kind === 'tick' && nowMs - state.sinceMs > watchdogs.answerMs
+        ? [
+            {
+              ...state,
+              kind: 'closing',
+              cause: 'connect_failed',
+              reason: `no answer for ${watchdogs.answerMs} ms`,
+            },
+            [{ kind: 'hang_up' }],
+          ]
+        : [state, []]
     case 'streaming':
       return stream(state, event, nowMs, settings, random)
     case 'closing':

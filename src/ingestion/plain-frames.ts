@@ -12,6 +12,16 @@ export interface PlainFrameSink {
   pass(bytes: Buffer): void
 }
 
+/** Past them the library, which has the same, ends the connection. */
+export interface FrameLimits {
+  /** Of a frame, and of a message in pieces. */
+  readonly bytesMax: number
+  readonly piecesMax: number
+}
+
+/** A frame whose size its server has only announced gets no more memory than this, or twice what has come. */
+const trustedBytes = 1024 * 1024
+
 // The first byte of a frame: whether it ends a message, three bits that nobody has agreed on, and what it is.
 const wholeText = 0x81
 const wholeBinary = 0x82
@@ -27,21 +37,24 @@ const sizeIn64Bits = 127
 
 export class PlainFrames {
   readonly #sink: PlainFrameSink
-  readonly #frameBytesMax: number
+  readonly #limits: FrameLimits
   /** The beginning of a frame whose size is not known yet: up to nine bytes. */
   #head: Buffer | null = null
   /** A plain frame that began in an earlier read. */
   #frame: Buffer | null = null
   #frameUsed = 0
+  #frameBytes = 0
   #isBinary = false
   /** What is to come of a frame that is the library's. */
   #passBytes = 0
-  #isInPieces = false
+  /** Of the message in pieces that is under way; 0: none is. */
+  #pieces = 0
+  #piecesBytes = 0
   /** The library has taken over. */
   #isOver = false
 
-  constructor(frameBytesMax: number, sink: PlainFrameSink) {
-    this.#frameBytesMax = frameBytesMax
+  constructor(limits: FrameLimits, sink: PlainFrameSink) {
+    this.#limits = limits
     this.#sink = sink
   }
 
@@ -67,14 +80,14 @@ export class PlainFrames {
     const from = at + (second < sizeIn16Bits ? 2 : second === sizeIn16Bits ? 4 : 10)
     if (from > bytes.length) return at
     const until = from + (second < sizeIn16Bits ? second : longSize(bytes, at + 2, second))
-    if (until - from > this.#frameBytesMax) return this.#giveUp(bytes, at)
-    if ((first === wholeText || first === wholeBinary) && !this.#isInPieces) {
+    if (until - from > this.#limits.bytesMax) return this.#giveUp(bytes, at)
+    if ((first === wholeText || first === wholeBinary) && this.#pieces === 0) {
       const isBinary = first === wholeBinary
       if (until <= bytes.length) this.#sink.frame(bytes.subarray(from, until), isBinary)
       else this.#begin(bytes, from, until - from, isBinary)
       return until
     }
-    return this.#isLibrarys(first) ? this.#pass(bytes, at, until - at) : this.#giveUp(bytes, at)
+    return this.#isLibrarys(first, until - from) ? this.#pass(bytes, at, until - at) : this.#giveUp(bytes, at)
   }
 
   #giveUp(bytes: Buffer, at: number): number {
@@ -84,27 +97,33 @@ export class PlainFrames {
 
   /** A frame whose end is not here: gathered where it will lie whole, so that no read has more to copy than it brought. */
   #begin(bytes: Buffer, from: number, sizeBytes: number, isBinary: boolean): void {
-    this.#frame = Buffer.allocUnsafeSlow(sizeBytes)
+    this.#frame = Buffer.allocUnsafeSlow(Math.min(sizeBytes, Math.max(trustedBytes, bytes.length - from)))
     this.#frameUsed = bytes.copy(this.#frame, 0, from)
+    this.#frameBytes = sizeBytes
     this.#isBinary = isBinary
   }
 
-  #goOn(frame: Buffer, bytes: Buffer): number {
+  #goOn(before: Buffer, bytes: Buffer): number {
+    const wanted = Math.min(this.#frameBytes, this.#frameUsed + bytes.length)
+    const frame = wanted > before.length ? grown(before, wanted, this.#frameBytes) : before
     const taken = bytes.copy(frame, this.#frameUsed)
     this.#frameUsed += taken
-    if (this.#frameUsed < frame.length) return taken
-    this.#frame = null
-    this.#sink.frame(frame, this.#isBinary)
+    this.#frame = this.#frameUsed < this.#frameBytes ? frame : null
+    if (this.#frame === null) this.#sink.frame(frame, this.#isBinary)
     return taken
   }
 
   /** Whether an ordinary frame, though not a plain one, may begin so here. */
-  #isLibrarys(kind: number): boolean {
-    if (kind === ping || kind === pong) return true
-    const isBetween = kind === nextPiece || kind === lastPiece
-    if (isBetween !== this.#isInPieces) return false
-    this.#isInPieces = kind !== lastPiece
-    return isBetween || kind === firstOfText || kind === firstOfBinary
+  #isLibrarys(kind: number, sizeBytes: number): boolean {
+    if (kind === ping || kind === pong) return sizeBytes < sizeIn16Bits
+    const isFirst = kind === firstOfText || kind === firstOfBinary
+    if (!isFirst && kind !== nextPiece && kind !== lastPiece) return false
+    if (isFirst !== (this.#pieces === 0)) return false
+    this.#pieces++
+    this.#piecesBytes += sizeBytes
+    if (this.#pieces > this.#limits.piecesMax || this.#piecesBytes > this.#limits.bytesMax) return false
+    if (kind === lastPiece) this.#pieces = this.#piecesBytes = 0
+    return true
   }
 
   /** Passes what is here of so many bytes; returns where they end. */
@@ -121,4 +140,10 @@ export class PlainFrames {
 function longSize(bytes: Buffer, at: number, second: number): number {
   if (second === sizeIn16Bits) return bytes[at]! * 256 + bytes[at + 1]!
   return bytes.readUInt32BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 4)
+}
+
+function grown(frame: Buffer, wanted: number, sizeBytes: number): Buffer {
+  const larger = Buffer.allocUnsafeSlow(Math.min(sizeBytes, Math.max(wanted, frame.length * 2)))
+  frame.copy(larger)
+  return larger
 }

@@ -41,7 +41,8 @@ const chunksMax = 65_536
 export const dialWebSocket: Dial = (url, events) => {
   let wire: Socket | null = null
   let failure = ''
-  const isSecure = new URL(url).protocol === 'wss:'
+  let hasOpened = false
+  const isSecure = new URL(url).protocol !== 'ws:'
   const socket = new WebSocket(url, {
     // Off: the feed is small beside what inflating it costs, half of a recorder's time (measured by others on this feed).
     perMessageDeflate: false,
@@ -55,14 +56,16 @@ export const dialWebSocket: Dial = (url, events) => {
     createConnection: ((options: TcpNetConnectOpts) =>
       (wire = openWire(options, isSecure, (bytes) => reader.push(bytes)))) as typeof connect,
   })
-  const isOpen = (): boolean => socket.readyState === WebSocket.OPEN
-  const reader = new WireReader(frameBytesMax, isOpen, {
+  const reader = new WireReader({ bytesMax: frameBytesMax, piecesMax: fragmentsMax }, () => hasOpened, {
     read: () => events.read(),
     frame: (frame, isBinary) => events.frame(frame, isBinary),
     // The library listens to its socket, which itself tells nothing; it keeps what it is given.
     pass: (bytes) => wire!.emit('data', Buffer.from(bytes)),
   })
-  socket.on('open', () => events.opened(wire!.localPort ?? 0))
+  socket.on('open', () => {
+    hasOpened = true
+    events.opened(wire!.localPort ?? 0)
+  })
   socket.on('message', (data, isBinary) => events.frame(data as Buffer, isBinary))
   // Without it the library waits half a minute for a farewell from a server that has just broken the protocol.
   socket.on('error', (error) => {
@@ -74,7 +77,7 @@ export const dialWebSocket: Dial = (url, events) => {
   })
   return {
     get isOpen() {
-      return isOpen()
+      return socket.readyState === WebSocket.OPEN
     },
     send: (text) => socket.send(text),
     terminate: () => socket.terminate(),

@@ -2,13 +2,11 @@
 
 import { connect, isIP, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
-import { PlainFrames, type PlainFrameSink } from './plain-frames.ts'
+import { PlainFrames, type FrameLimits, type PlainFrameSink } from './plain-frames.ts'
 
 /** What one read takes at most: few enough to be in the processor's cache still when their frames are copied. */
 const readBytesMax = 64 * 1024
-/** Node reads no longer head of an answer. */
-const answerBytesMax = 64 * 1024
-const blankLine = '\r\n\r\n'
+const blankLine = Buffer.from('\r\n\r\n')
 
 export interface WireSink extends PlainFrameSink {
   /** Bytes behind the answer have come; what is in them follows. */
@@ -48,33 +46,37 @@ export class WireReader {
   readonly #isOpen: () => boolean
   readonly #sink: WireSink
   readonly #frames: PlainFrames
-  /** What has come of the answer. */
-  #answer: Buffer = Buffer.alloc(0)
+  /** How much of a blank line the bytes so far end with. */
+  #blank = 0
   #isAnswered = false
 
   /** @param isOpen whether the library has taken the answer for a yes */
-  constructor(frameBytesMax: number, isOpen: () => boolean, sink: WireSink) {
+  constructor(limits: FrameLimits, isOpen: () => boolean, sink: WireSink) {
     this.#isOpen = isOpen
     this.#sink = sink
-    this.#frames = new PlainFrames(frameBytesMax, sink)
+    this.#frames = new PlainFrames(limits, sink)
   }
 
   /** @param bytes lent for the call */
   push(bytes: Buffer): void {
-    if (!this.#isAnswered) return this.#pushAnswer(Buffer.concat([this.#answer, bytes]))
+    let from = 0
+    while (from < bytes.length && !this.#isAnswered) from = this.#passAnswer(bytes, from)
+    if (from === bytes.length) return
     this.#sink.read()
-    this.#frames.push(bytes)
+    this.#frames.push(bytes.subarray(from))
   }
 
-  /** Up to its blank line and no further: the library would keep what came in the same packet for itself. */
-  #pushAnswer(bytes: Buffer): void {
-    const blankAt = bytes.indexOf(blankLine)
-    const isWhole = blankAt >= 0 || bytes.length >= answerBytesMax
-    this.#answer = isWhole ? Buffer.alloc(0) : bytes
-    if (!isWhole) return
-    const until = blankAt < 0 ? bytes.length : blankAt + blankLine.length
-    this.#sink.pass(bytes.subarray(0, until))
+  /** Up to a blank line and no further: the library would keep what came in the same packet for itself. Returns where that is. */
+  #passAnswer(bytes: Buffer, from: number): number {
+    let until = from
+    while (until < bytes.length && this.#blank < blankLine.length) {
+      const byte = bytes[until++]!
+      // Its second half begins as its first does.
+      this.#blank = byte === blankLine[this.#blank] ? this.#blank + 1 : byte === blankLine[0] ? 1 : 0
+    }
+    if (this.#blank === blankLine.length) this.#blank = 0
+    this.#sink.pass(bytes.subarray(from, until))
     this.#isAnswered = this.#isOpen()
-    if (until < bytes.length) this.push(bytes.subarray(until))
+    return until
   }
 }

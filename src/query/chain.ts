@@ -58,5 +58,7 @@ function firstN({ header, source }: SegmentEntry): number | undefined {
 /** The line after its last; Infinity where it is still growing or its end cannot be read. */
 function untilN({ seal, source }: SegmentEntry, from: number): number {
   const end = source ?? seal
-  return end === null ? Infinity : end.last_n === null ? from : end.last_n + 1
+  // A seal of another hand may lack it.
+  const lastN = end?.last_n ?? null
+  return end === null ? Infinity : lastN === null ? from : lastN + 1
 }

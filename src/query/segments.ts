@@ -106,7 +106,7 @@ export async function chunkKeys(store: ObjectStore, rawKey: string, signal: Abor
   return objects.map((object) => object.key).filter((key) => key.endsWith('.ndjson'))
 }
 
-/** Every segment of a venue, oldest label first. Pure. A million are a matter of what is made for each: its entry, and two words in maps. */
+/** Every segment of a venue, oldest label first. Pure. Of a million, what is made for each counts: its entry, and a place in a map or two. */
 export function joinSegments(raw: RawListing, receipts: readonly Receipt[]): SegmentEntry[] {
   const archived = archivedByLabel(raw.archived)
   const converted = convertedSegments(receipts, archived)
@@ -121,7 +121,7 @@ export function joinSegments(raw: RawListing, receipts: readonly Receipt[]): Seg
   for (const entry of entries) archived.delete(entry.label)
   for (const object of archived.size === 0 ? [] : raw.archived)
     if (archived.has(labelOf(object.key))) entries.push(unreceipted(object))
-  return entries.sort((a, b) => compareText(a.label, b.label))
+  return entries.sort((a, b) => compareText(a.label, b.label) || compareText(recorderOf(a), recorderOf(b)))
 }
 
 /** The label a raw object's key bears: its file name without endings, or the name of its chunks' folder without the recorder. */
@@ -263,6 +263,11 @@ function jobOfClaim(key: string): string {
 
 function identityOf(entry: SegmentEntry): string {
   return `${entry.header?.recorder}_${entry.header?.n}`
+}
+
+/** Of a receipt's segment: several recorders that shipped from spools may have used one label. */
+function recorderOf({ source }: SegmentEntry): string {
+  return source?.recorder ?? ''
 }
 
 function toNs(text: string | null): bigint | null {

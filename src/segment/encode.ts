@@ -82,7 +82,8 @@ export class BatchEncoder {
       lastRecvNs: lastRecvNs(batch),
       connections: counters.map((counter) => counter.take()).filter((stretch) => stretch !== null),
       endsSegment: batch.endsSegment,
-      batch,
+      // Lines in memory of their own take its place: a queue must not hold both.
+      batch: reasons === null ? batch : { ...batch, bytes },
     }
   }
 
@@ -128,7 +129,7 @@ export class BatchEncoder {
     return reasons.every((reason) => reason === null) ? null : reasons
   }
 
-  #breakLines(batch: Batch): Buffer {
+  #breakLines(batch: Batch): Buffer<ArrayBuffer> {
     const { bytes, records } = batch
     for (let line = 0; line < batch.lines; line++)
       bytes[this.#starts[line]! + records[line * recordFields + 1]! + suffixBytes - 1] = lineFeed
@@ -140,7 +141,7 @@ export class BatchEncoder {
     batch: Batch,
     names: readonly Buffer[],
     reasons: readonly ReturnType<typeof verbatimReason>[],
-  ): Buffer {
+  ): Buffer<ArrayBuffer> {
     const encoder = new LineEncoder(this.#nextN)
     const reader = new RecordReader(batch)
     const lines = reasons.map((reason, line) => {
@@ -153,7 +154,11 @@ export class BatchEncoder {
       const target = Buffer.allocUnsafe(lineBytesMax(names[connection]!, sizeBytes))
       return target.subarray(0, encoder.frame(target, 0, recvNs, names[connection]!, value))
     })
-    return Buffer.concat(lines)
+    // Of its own memory, not of Node's pool: only such can change threads.
+    const bytes = Buffer.allocUnsafeSlow(lines.reduce((sum, line) => sum + line.length, 0))
+    let at = 0
+    for (const line of lines) at += line.copy(bytes, at)
+    return bytes
   }
 }
 
@@ -174,6 +179,6 @@ function lastRecvNs({ baseNs, lines, records }: Batch): bigint {
   return lines === 0 ? baseNs : baseNs + BigInt(records[(lines - 1) * recordFields + 2]!)
 }
 
-function asBuffer(bytes: Uint8Array, from: number, until: number): Buffer {
+function asBuffer(bytes: Uint8Array<ArrayBuffer>, from: number, until: number): Buffer<ArrayBuffer> {
   return Buffer.from(bytes.buffer, bytes.byteOffset + from, until - from)
 }

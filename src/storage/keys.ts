@@ -24,14 +24,17 @@ export function parseSegmentLabel(
   return match === null ? undefined : { hour: match[1]!, counter: Number(match[2]) }
 }
 
-/** Oldest first: by hour, then by counter, which has five digits or more. */
+/** Oldest first: by hour, then by counter. Such as most are, of five digits, compare as they stand. */
 export function compareLabels(a: string, b: string): number {
-  if (a === b) return 0
-  const isSameHour = a.length === b.length || a.startsWith(b.slice(0, labelHourUntil))
-  return isSameHour && a.length !== b.length ? a.length - b.length : a < b ? -1 : 1
+  if (a.length !== usualLabelLength || b.length !== usualLabelLength) {
+    const [one, other] = [parseSegmentLabel(a), parseSegmentLabel(b)]
+    if (one !== undefined && one.hour === other?.hour && one.counter !== other.counter)
+      return one.counter - other.counter
+  }
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
-const labelHourUntil = 'segment_20251203T14_'.length
+const usualLabelLength = segmentLabel('20251203T14', 1).length
 
 export const activeSegmentKey = (venue: string, label: string): string => `${rawActive(venue)}${label}.ndjson`
 

@@ -39,7 +39,7 @@ const streaming: Streaming = {
 
 const states: Record<StateKind, ConnectionState> = {
   waiting: { kind: 'waiting', attempt: 2 },
-  connecting: { kind: 'connecting', attempt: 2 },
+  connecting: { kind: 'connecting', attempt: 2, sinceMs: nowMs - 1_000 },
   streaming,
   closing: { kind: 'closing', attempt: 2, sinceMs: nowMs - 1_000, cause: 'silence', reason: 'no frame' },
   stopped: { kind: 'stopped', cause: 'stopped', reason: 'told to stop' },
@@ -337,6 +337,14 @@ test('a connection whose products are all gone subscribes its heartbeats only, n
   assert.deepEqual(actions.map(words), ['subscribe heartbeats()'])
 })
 
+test('a server that answers without an end is hung up on after twenty seconds', () => {
+  const { connecting } = states
+  assert.equal(take(connecting, events.tick, nowMs - 1_000 + watchdogs.answerMs).said, 'connecting')
+  const late = take(connecting, events.tick, nowMs - 999 + watchdogs.answerMs)
+  assert.equal(late.said, 'closing; hang_up')
+  assert.match(take(late.state, events.closed).said, /^waiting; log gap connect_failed/)
+})
+
 test('a heartbeat counter that jumps is written down, whatever it began with', () => {
   const beat = (state: ConnectionState, counter: number): ReturnType<typeof take> =>
     take(state, { kind: 'notice', notice: { kind: 'heartbeat', counter } })
@@ -347,7 +355,7 @@ test('a heartbeat counter that jumps is written down, whatever it began with', (
 })
 
 test('back-off doubles to a minute and begins anew after a healthy minute', () => {
-  let state: ConnectionState = { kind: 'connecting', attempt: 0 }
+  let state: ConnectionState = { kind: 'connecting', attempt: 0, sinceMs: nowMs }
   const waits: number[] = []
   for (let i = 0; i < 10; i++) {
     const closed = take(state, events.closed)

@@ -6,14 +6,14 @@ import * as fc from 'fast-check'
 import { PlainFrames } from '../../src/ingestion/plain-frames.ts'
 import { serverFrame } from './raw-server.ts'
 
-const frameBytesMax = 100_000
+const limits = { bytesMax: 100_000, piecesMax: 20 }
 
 /** What came out, in order; bytes for the library that follow one another are one entry. */
 type Out = { readonly frame: string; readonly isBinary: boolean } | { readonly passed: string }
 
 function readIn(pieces: readonly Buffer[]): Out[] {
   const out: Out[] = []
-  const frames = new PlainFrames(frameBytesMax, {
+  const frames = new PlainFrames(limits, {
     frame: (frame, isBinary) => out.push({ frame: frame.toString('hex'), isBinary }),
     pass: (bytes) => {
       const last = out.at(-1)
@@ -39,6 +39,8 @@ function cut(bytes: Buffer, at: readonly number[]): Buffer[] {
 
 const size = fc.oneof(fc.nat(200), fc.constantFrom(0, 125, 126, 127, 65_535, 65_536), fc.nat(70_000))
 const payload = fc.tuple(size, fc.nat(255)).map(([sizeBytes, byte]) => Buffer.alloc(sizeBytes, byte))
+/** Four of them are a message below the limit. */
+const small = payload.filter(({ length }) => length * 4 < limits.bytesMax)
 const plain = fc
   .record({ payload, isBinary: fc.boolean() })
   .map((one) => ({ ...one, kind: 'plain' as const }))
@@ -46,7 +48,7 @@ const ping = fc.constantFrom(0x89, 0x8a).map((first) => serverFrame(first, 'stil
 /** A message in pieces, with pings between them. */
 const pieces = fc
   .record({
-    parts: fc.array(payload, { minLength: 2, maxLength: 4 }),
+    parts: fc.array(small, { minLength: 2, maxLength: 4 }),
     between: fc.array(ping, { maxLength: 2 }),
   })
   .map(({ parts, between }) =>
@@ -111,7 +113,8 @@ for (const [what, bytes] of Object.entries({
   'an unknown kind': serverFrame(0x83, '{}'),
   'a later piece without a first': serverFrame(0x80, '{}'),
   'a message inside another': Buffer.concat([serverFrame(0x01, '{'), text]),
-  'a frame past the limit': serverFrame(0x81, Buffer.alloc(frameBytesMax + 1)),
+  'a frame past the limit': serverFrame(0x81, Buffer.alloc(limits.bytesMax + 1)),
+  'a ping that is too long': serverFrame(0x89, Buffer.alloc(126)),
   'a size past all numbers': Buffer.from([0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255, 0]),
 }))
   test(`from ${what} on, all is the library's: it knows what to do of it`, () => {
@@ -125,3 +128,27 @@ for (const [what, bytes] of Object.entries({
     )
     assert.deepEqual(readIn(inTwos), expected)
   })
+
+test("a message of too many or too large pieces is the library's from the piece that is too much", () => {
+  for (const [size, count] of [
+    [1, limits.piecesMax],
+    [limits.bytesMax / 10, 10],
+  ] as const) {
+    const piece = serverFrame(0x00, Buffer.alloc(size))
+    const before = [serverFrame(0x01, Buffer.alloc(size)), ...Array.from({ length: count - 1 }, () => piece)]
+    const stream = Buffer.concat([...before, piece, text, text])
+    assert.deepEqual(readIn([stream]), [{ passed: stream.toString('hex') }])
+  }
+})
+
+test('a frame of megabytes is whole, however slowly its memory is given', () => {
+  const large = Buffer.alloc(5_000_000, 'levels')
+  let got: Buffer | null = null
+  const frames = new PlainFrames(
+    { bytesMax: 6_000_000, piecesMax: 1 },
+    { frame: (frame) => (got = Buffer.from(frame)), pass: () => assert.fail() },
+  )
+  const stream = serverFrame(0x81, large)
+  for (let at = 0; at < stream.length; at += 65_536) frames.push(stream.subarray(at, at + 65_536))
+  assert.ok(large.equals(got!))
+})

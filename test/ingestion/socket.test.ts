@@ -64,7 +64,16 @@ test('news before the yes are no answer', patience, async () => {
   assert.deepEqual(await heard(hinted), ['opened', 'read', '{"a":1}', 'closed 1000'])
 })
 
-test('an answer without an end is given up', patience, async () => {
+test('thousands of blank lines are no answer, and no way to end the recorder', patience, async () => {
+  const blank: Respond = (socket) => socket.end('\r\n\r\n'.repeat(50_000))
+  assert.deepEqual(await heard(blank), ['closed 1006'])
+  const news: Respond = (socket) => socket.end('HTTP/1.1 100 \r\n\r\n'.repeat(20_000))
+  assert.deepEqual(await heard(news), ['closed 1006'])
+})
+
+test('an answer that is none is refused at its first byte', patience, async () => {
+  const other: Respond = (socket) => socket.write('SSH-2.0-x\r\n')
+  assert.deepEqual(await heard(other), ['closed 1006'])
   const endless: Respond = (socket) => socket.write(`HTTP/1.1 101 Yes\r\nX: ${'x'.repeat(100_000)}`)
   assert.deepEqual(await heard(endless), ['closed 1006'])
 })
