@@ -183,7 +183,17 @@ async function isAbandoned(path: string, clock: Clock, worker: Worker): Promise<
     return await worker.isDead(identity)
   } catch (error) {
     if (systemCode(error) !== 'ENOENT' && !(error instanceof SyntaxError)) throw error
+    return await isOld(path, clock)
+  }
+}
+
+/** Its worker may have ended between the listing of its folder and now. */
+async function isOld(path: string, clock: Clock): Promise<boolean> {
+  try {
     const { mtimeMs } = await stat(path)
     return clock.nowMs() - mtimeMs > ownerlessMs
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false
+    throw error
   }
 }

@@ -5,7 +5,15 @@
  */
 
 import { VaultError } from '../core/errors.ts'
-import { activeSegmentKey, chunkFolder, chunkKey, parseSegmentLabel, rawReady } from '../storage/keys.ts'
+import {
+  activeSegmentKey,
+  chunkFolder,
+  chunkKey,
+  parseChunkKey,
+  parseSegmentLabel,
+  rawActive,
+  rawReady,
+} from '../storage/keys.ts'
 import type { Disk } from '../storage/disk.ts'
 import { listAll, type LocalObjectStore, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
 import { isOwnersFence, putFence, readChunkFolder, removeChunks, type ChunkFolder } from './chunk-folder.ts'
@@ -92,8 +100,9 @@ export async function shipSealed(deps: ShipDeps, sealed: ObjectInfo, signal: Abo
     return
   }
   const { recorder, n } = peek.header
-  const folder = chunkFolder(deps.venue, label, recorder, n)
-  const agreed = await agreeOnEnd(deps, sealed, recorder, folder, signal)
+  const shipped = await chunksOfSealed(deps, label, recorder, n, signal)
+  const { folder } = shipped
+  const agreed = await agreeOnEnd(deps, sealed, recorder, shipped, signal)
   if (agreed === 'fenced') {
     if (!isOfThisFormat(peek.header))
       throw new VaultError(
@@ -111,6 +120,25 @@ export async function shipSealed(deps: ShipDeps, sealed: ObjectInfo, signal: Abo
 }
 
 /**
+ * What has come over of it while it grew. Recovery seals a file under another counter of its hour where its own is taken; its chunks, and
+ * a rescuer's fence behind them, keep the name they had.
+ */
+async function chunksOfSealed(
+  { bucket, venue }: ShipDeps,
+  label: string,
+  recorder: string,
+  firstN: number,
+  signal: AbortSignal,
+): Promise<ChunkFolder> {
+  const own = await readChunkFolder(bucket, chunkFolder(venue, label, recorder, firstN), signal)
+  if (own.chunks.length > 0 || own.isFenced) return own
+  const hour = `${rawActive(venue)}${label.slice(0, label.lastIndexOf('_') + 1)}`
+  const keys = (await listAll(bucket, hour, signal)).map(({ key }) => parseChunkKey(key))
+  const other = keys.find((key) => key?.recorder === recorder && key.firstN === firstN)
+  return other === undefined ? own : readChunkFolder(bucket, other.folder, signal)
+}
+
+/**
  * Whatever a rescuer does after this, it publishes what the owner publishes, or nothing.
  *
  * @returns `fenced`: what is in chunks is the rescuer's
@@ -119,11 +147,10 @@ async function agreeOnEnd(
   deps: ShipDeps,
   sealed: ObjectInfo,
   recorder: string,
-  folder: string,
+  shipped: ChunkFolder,
   signal: AbortSignal,
 ): Promise<ChunkFolder | 'fenced'> {
-  for (;;) {
-    const found = await readChunkFolder(deps.bucket, folder, signal)
+  for (let found = shipped; ; found = await readChunkFolder(deps.bucket, shipped.folder, signal)) {
     if (isOwnersFence(found)) return found
     // Chunks without a beginning: removed by a rescuer that saw the segment published, by a try of ours that never learnt of it.
     if (!found.isWhole && !found.isFenced) return found

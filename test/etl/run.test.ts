@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { VaultError } from '../../src/core/errors.ts'
@@ -201,6 +201,8 @@ test('scratch of dead workers goes, that of living ones stays', async () => {
   const paths = await Promise.all([living, dead].map((each) => openWorkerScratch(bench.store, each.worker)))
   await mkdir(join(dirname(paths[0]!), 'being-made'), { recursive: true })
   await writeFile(join(paths[1]!, 'left.parquet'), 'x')
+  // Listed, and gone when it is looked at: as one whose worker has just ended.
+  await symlink(join(paths[0]!, 'gone'), join(dirname(paths[0]!), 'just-gone'), 'junction')
   bench.kill(dead.pid)
   const clock = { ...mine.clock, nowMs: () => 0 }
   assert.equal(await sweepScratch(bench.store, clock, mine.worker), 1)

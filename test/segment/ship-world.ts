@@ -103,8 +103,9 @@ export class World {
     return shipGrowing(this.owner(bucket), { label, firstN: 1, durableBytes }, null, never)
   }
 
-  async seal(): Promise<void> {
-    await this.#write(readySegmentKey(venue, label), sealed(this.durable))
+  /** @param as another where a segment with its label still waits in the spool, as recovery does */
+  async seal(as = label): Promise<void> {
+    await this.#write(readySegmentKey(venue, as), sealed(this.durable))
     await this.spool.delete(activeSegmentKey(venue, label))
   }
 

@@ -79,6 +79,28 @@ test('a lost machine loses what it had not flushed, and the rest is rescued with
   await world.assertWhole('after its return')
 })
 
+test("a machine that comes back and seals under another label still finds the rescuer's fence", async (t) => {
+  const world = await World.make(t)
+  await world.grow(4)
+  await world.flush()
+  await world.grow(7)
+  assert.equal((await rescueFolder(world.rescuer(), venue, folder, never))?.lines, 4)
+  await world.seal('segment_20251203T14_00002')
+  await world.ship()
+  await world.assertWhole('after its return')
+})
+
+test('chunks of a file that was sealed under another label are finished where they lie', async (t) => {
+  const world = await World.make(t)
+  await world.grow(4)
+  await world.flush()
+  await world.grow(7)
+  await world.seal('segment_20251203T14_00002')
+  await world.ship()
+  await world.assertWhole('after its return')
+  assert.deepEqual(await listAll(world.bucket, 'raw/active/', never), [])
+})
+
 test('an owner that only was slow is not rescued', async (t) => {
   const world = await World.make(t)
   const clock = new ManualClock()
