@@ -74,7 +74,7 @@ const ingestionRows: readonly Row[] = [
     'ingestion.flush_interval_seconds',
     decimal('seconds', 0.01, 300),
     0.2,
-    'longest time a received frame waits for fsync (also flushed at each 256 KiB)',
+    'longest time a received frame waits for fsync (also flushed at each MiB)',
   ],
   [
     'ingestion.enable_fsync',

@@ -190,7 +190,7 @@ async function record(
       segmentBytesMax: ingestion.segment_max_mb * megabyte,
       segmentAgeMsMax: ingestion.segment_max_seconds * 1000,
       flushEveryMs: ingestion.flush_interval_seconds * 1000,
-      flushBytes: 256 * 1024,
+      flushBytes: 1024 * 1024,
       fsync: ingestion.enable_fsync,
       queueBytesMax,
     },
