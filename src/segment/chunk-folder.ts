@@ -49,7 +49,10 @@ export async function readChunkFolder(
     .filter(({ key }) => parseChunkKey(key) !== undefined)
     .sort((a, b) => numberOf(a) - numberOf(b))
   const last = objects.at(-1)
-  const body = last === undefined || last.sizeBytes > fenceBytesMax ? undefined : await store.get(last.key)
+  const isSmall = last !== undefined && last.sizeBytes <= fenceBytesMax
+  const body = isSmall ? await store.get(last.key) : undefined
+  // A fence that went since it was listed: it must not be taken for bytes of the segment.
+  if (isSmall && body === undefined) return readChunkFolder(store, folder, signal)
   const fencedBytes = body === undefined ? undefined : parseFence(last!.key, body)
   const chunks = fencedBytes === undefined ? objects : objects.slice(0, -1)
   const chunkBytes = chunks.reduce((total, { sizeBytes }) => total + sizeBytes, 0)

@@ -187,8 +187,8 @@ export async function rescueFolder(
   if (!found.isFenced) {
     if (!(await putFence(store, found, deps.by))) return null
     found = await readChunkFolder(store, folder, signal)
-    // Published and being removed since the look before: the next look finds it so.
-    if (!found.isWhole) return null
+    // Published and being removed since the look before, or all gone: the next look finds it so.
+    if (!found.isWhole || !found.isFenced || found.chunks.length === 0) return null
   }
   return publishRescued(deps, venue, owner, found, signal)
 }

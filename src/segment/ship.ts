@@ -39,7 +39,7 @@ export interface GrowingFile {
   readonly durableBytes: number
 }
 
-/** One object takes at most this much of a file. */
+/** One object takes at most this much of a file, or one line that is longer. */
 const chunkBytesMax = 16 * 1024 * 1024
 
 /** @returns sealed segments that wait in the spool, oldest first */
@@ -131,10 +131,13 @@ async function chunksOfSealed(
   signal: AbortSignal,
 ): Promise<ChunkFolder> {
   const own = await readChunkFolder(bucket, chunkFolder(venue, label, recorder, firstN), signal)
-  if (own.chunks.length > 0 || own.isFenced) return own
+  // Its owner's own fence says only that this was tried before: what stands elsewhere came first.
+  if (own.chunks.length > 0 || (own.isFenced && !isOwnersFence(own))) return own
   const hour = `${rawActive(venue)}${label.slice(0, label.lastIndexOf('_') + 1)}`
   const keys = (await listAll(bucket, hour, signal)).map(({ key }) => parseChunkKey(key))
-  const other = keys.find((key) => key?.recorder === recorder && key.firstN === firstN)
+  const other = keys.find(
+    (key) => key?.recorder === recorder && key.firstN === firstN && key.folder !== own.folder,
+  )
   return other === undefined ? own : readChunkFolder(bucket, other.folder, signal)
 }
 
@@ -172,13 +175,7 @@ async function shipRest(
   let found = before
   while (!found.isFenced && found.sizeBytes < until) {
     signal.throwIfAborted()
-    const bytes = await readRange(
-      deps.spool,
-      key,
-      found.sizeBytes,
-      Math.min(until, found.sizeBytes + chunkBytesMax),
-      signal,
-    )
+    const bytes = await readLines(deps.spool, key, found.sizeBytes, until, signal)
     if (bytes.length === 0)
       throw new VaultError('unavailable', `${key}: ended at ${found.sizeBytes} of ${until} bytes`)
     const chunk = {
@@ -192,6 +189,22 @@ async function shipRest(
     else found = await seenAgain(deps, found, chunk.key, signal)
   }
   return found.isFenced ? 'fenced' : found
+}
+
+/** Whole lines, about as much as one object takes: a rescuer's fence may come to stand behind any of them. */
+async function readLines(
+  spool: ObjectStore,
+  key: string,
+  from: number,
+  until: number,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  for (let bytesMax = chunkBytesMax; ; bytesMax *= 2) {
+    const bytes = await readRange(spool, key, from, Math.min(until, from + bytesMax), signal)
+    if (bytes.length < bytesMax || from + bytes.length === until) return bytes
+    const lineEnd = bytes.lastIndexOf(0x0a) + 1
+    if (lineEnd > 0) return bytes.subarray(0, lineEnd)
+  }
 }
 
 /** `exists`: our own, put by a try whose answer was lost, or a fence; the listing says which. */

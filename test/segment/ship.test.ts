@@ -4,10 +4,13 @@
  */
 
 import assert from 'node:assert/strict'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { test } from 'node:test'
 import { seededRandom } from '../../src/core/random.ts'
 import type { Random } from '../../src/core/clock.ts'
 import { readChunkFolder } from '../../src/segment/chunk-folder.ts'
+import { shipGrowing } from '../../src/segment/ship.ts'
 import { rescueAbandoned, rescueFolder, type RescueMemory } from '../../src/segment/rescue.ts'
 import { chunkFolder, chunkKey, readySegmentKey } from '../../src/storage/keys.ts'
 import { listAll, type LocalObjectStore } from '../../src/storage/object-store.ts'
@@ -88,6 +91,48 @@ test("a machine that comes back and seals under another label still finds the re
   await world.seal('segment_20251203T14_00002')
   await world.ship()
   await world.assertWhole('after its return')
+})
+
+test('a fence that its owner put under the new label hides no chunks under the old one', async (t) => {
+  const world = await World.make(t)
+  await world.grow(4)
+  const other = 'segment_20251203T14_00002'
+  await world.seal(other)
+  const bucket = new CrashingStore(world.bucket, 2, 'lost')
+  await assert.rejects(world.ship(bucket), CrashNow)
+  assert.notEqual(await world.bucket.head(chunkKey(chunkFolder(venue, other, recorder, 1), 1)), undefined)
+  // Under way since before the owner died, and rescued as the segment's beginning.
+  await world.bucket.putIfAbsent(chunkKey(folder, 1), Buffer.from(grown(2)))
+  assert.equal((await rescueFolder(world.rescuer(), venue, folder, never))?.lines, 2)
+  await world.ship()
+  await world.assertWhole('after its return')
+})
+
+test('a rescue between two pieces of a large file parts them between two lines', async (t) => {
+  const world = await World.make(t)
+  await world.grow(105_000)
+  assert.ok(grown(105_000).length > 16 * 1024 * 1024)
+  await assert.rejects(world.flush(new CrashingStore(world.bucket, 2, 'lost')), CrashNow)
+  assert.ok((await rescueFolder(world.rescuer(), venue, folder, never))!.lines > 80_000)
+  await world.seal()
+  await world.ship()
+  await world.assertReadyWhole()
+  await world.assertWhole('after its return')
+})
+
+test('a line longer than a piece is a piece of its own', async (t) => {
+  const world = await World.make(t)
+  const long = `${line(1).trimEnd()}${' '.repeat(20 * 1024 * 1024)}\n`
+  const path = world.spool.pathOf(`raw/active/${venue}/${label}.ndjson`)
+  await mkdir(dirname(path), { recursive: true })
+  await writeFile(path, header + long + line(2))
+  const durableBytes = header.length + long.length + line(2).length
+  await shipGrowing(world.owner(), { label, firstN: 1, durableBytes }, null, never)
+  const { chunks, sizeBytes } = await readChunkFolder(world.bucket, folder, never)
+  assert.deepEqual(
+    [chunks.map((chunk) => chunk.sizeBytes), sizeBytes],
+    [[header.length, long.length + line(2).length], durableBytes],
+  )
 })
 
 test('chunks of a file that was sealed under another label are finished where they lie', async (t) => {
