@@ -6,13 +6,7 @@ import { limitedDisk } from '../storage/limited-disk.ts'
 import { openLocalStore } from '../storage/local.ts'
 import { SegmentWriter } from '../segment/writer.ts'
 import { systemClock } from './system-clock.ts'
-import {
-  memoryOf,
-  stopRequest,
-  type WriterReport,
-  type WriterRequest,
-  type WriterStart,
-} from './writer-thread.ts'
+import { memoryOf, type WriterReport, type WriterRequest, type WriterStart } from './writer-thread.ts'
 
 const { baseDir, bytesMax, chunks, options } = workerData as WriterStart
 const port = parentPort!
@@ -42,8 +36,8 @@ chunks.on('message', (request: WriterRequest) => {
   else close()
 })
 
-port.on('message', (request: typeof stopRequest) => {
-  if (request !== stopRequest) return
+// `stopRequest`: nothing else comes this way.
+port.on('message', () => {
   writer.stop()
   close()
 })

@@ -2,7 +2,7 @@
 
 import { isRecorderId } from '../core/ids.ts'
 import { isOfThisFormat, type SegmentPeek } from '../segment/peek.ts'
-import { compareLabels, parseSegmentLabel, rawReady } from '../storage/keys.ts'
+import { compareLabels, parseSegmentLabel, rawReady, readyLabel, readySegmentKey } from '../storage/keys.ts'
 import type { ObjectInfo } from '../storage/object-store.ts'
 import type { ReceiptSource } from '../table/receipt.ts'
 import type { ReadySegment } from './job.ts'
@@ -65,11 +65,9 @@ export function planRound(
   return { segments: oldestFirst(segments), unfinished: oldestFirst(unfinished), foreign, kept }
 }
 
-const ending = '.ndjson'
-
 function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | ForeignFile {
   const { key } = object
-  const label = key.slice(rawReady(venue).length, key.endsWith(ending) ? -ending.length : undefined)
+  const label = readyLabel(venue, key)
   if (label.includes('/'))
     return foreign(
       key,
@@ -99,7 +97,7 @@ function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | Forei
     )
   if (header.venue !== venue)
     return foreign(key, `is of venue ${header.venue}`, `move it to ${rawReady('<its venue>')}`)
-  if (parseSegmentLabel(label) === undefined || !key.endsWith(ending))
+  if (parseSegmentLabel(label) === undefined || readySegmentKey(venue, label) !== key)
     return foreign(
       key,
       'is not called segment_<hour>_<counter>.ndjson',

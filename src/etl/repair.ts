@@ -14,7 +14,7 @@ import { peekSegment } from '../segment/peek.ts'
 import { publishSegment } from '../segment/publish.ts'
 import { writeSealed } from '../segment/reseal.ts'
 import type { Disk } from '../storage/disk.ts'
-import { parseSegmentLabel, rawReady, rawRejected, readySegmentKey } from '../storage/keys.ts'
+import { parseSegmentLabel, rawReady, rawRejected, readyLabel, readySegmentKey } from '../storage/keys.ts'
 import { listAll, type ObjectInfo } from '../storage/object-store.ts'
 import type { ReceiptSource } from '../table/receipt.ts'
 import { currentReceipt, readReceipts } from '../table/receipts.ts'
@@ -79,16 +79,12 @@ export async function repairRaw(
     names.length === 0 || names.includes(key) || names.includes(label)
   const repairs: Repair[] = []
   for (const object of ready)
-    if (isNamed(object.key, labelOf(venue, object.key)))
+    if (isNamed(object.key, readyLabel(venue, object.key)))
       repairs.push(await repairReady(deps, object, sources, isDryRun, signal))
   for (const one of archive)
     if (isNamed(one.object.key, one.label))
       repairs.push(await repairArchived(deps, one, sources, isDryRun, signal))
   return repairs
-}
-
-function labelOf(venue: string, key: string): string {
-  return key.slice(rawReady(venue).length).replace(/\.ndjson$/, '')
 }
 
 async function repairReady(
@@ -99,7 +95,7 @@ async function repairReady(
   signal: AbortSignal,
 ): Promise<Repair> {
   const { key, sizeBytes } = object
-  const label = labelOf(deps.venue, key)
+  const label = readyLabel(deps.venue, key)
   const survey = await surveyRaw(deps, key, sizeBytes, signal)
   const { header, scan } = survey
   const source = sources.find((each) => each.recorder === header?.recorder && each.first_n === header.n)
@@ -224,7 +220,7 @@ async function publishedBefore(
     if (other.key === object.key) continue
     const peek = await peekSegment(store, other, true, signal)
     if (peek === 'gone' || peek.seal?.repaired !== true) continue
-    if (peek.header?.recorder === recorder && peek.header.n === n) return labelOf(venue, other.key)
+    if (peek.header?.recorder === recorder && peek.header.n === n) return readyLabel(venue, other.key)
   }
   return null
 }

@@ -95,7 +95,7 @@ export class PlainFrames {
     return this.#pass(bytes, at, bytes.length - at)
   }
 
-  /** A frame whose end is not here: gathered where it will lie whole, so that no read has more to copy than it brought. */
+  /** A frame whose end is not here: gathered where it will lie whole, so that most reads have no more to copy than they brought. */
   #begin(bytes: Buffer, from: number, sizeBytes: number, isBinary: boolean): void {
     this.#frame = Buffer.allocUnsafeSlow(Math.min(sizeBytes, Math.max(trustedBytes, bytes.length - from)))
     this.#frameUsed = bytes.copy(this.#frame, 0, from)

@@ -16,7 +16,7 @@ export interface ChainHole {
 /** Every hole of every recorder. What follows the last known segment of a recorder cannot be known and is none. */
 export function chainHoles(segments: readonly SegmentEntry[]): ChainHole[] {
   const holes: ChainHole[] = []
-  for (const [recorder, chain] of chains(segments)) {
+  for (const [recorder, chain] of chainsByRecorder(segments)) {
     let reached = 1
     let last: SegmentEntry | null = null
     for (const segment of chain.sort((a, b) => firstN(a)! - firstN(b)!)) {
@@ -38,17 +38,16 @@ export function chainHoles(segments: readonly SegmentEntry[]): ChainHole[] {
   return holes
 }
 
-/** By recorder. */
-function chains(segments: readonly SegmentEntry[]): Map<string, SegmentEntry[]> {
-  const chains = new Map<string, SegmentEntry[]>()
+function chainsByRecorder(segments: readonly SegmentEntry[]): Map<string, SegmentEntry[]> {
+  const byRecorder = new Map<string, SegmentEntry[]>()
   for (const segment of segments) {
     const recorder = segment.source?.recorder ?? segment.header?.recorder
     if (recorder === undefined || firstN(segment) === undefined) continue
-    const chain = chains.get(recorder)
-    if (chain === undefined) chains.set(recorder, [segment])
+    const chain = byRecorder.get(recorder)
+    if (chain === undefined) byRecorder.set(recorder, [segment])
     else chain.push(segment)
   }
-  return chains
+  return byRecorder
 }
 
 function firstN({ header, source }: SegmentEntry): number | undefined {

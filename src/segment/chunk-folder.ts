@@ -40,19 +40,37 @@ function parseFence(key: string, body: Buffer): number | undefined {
   })
 }
 
+/** A store that goes on listing what it does not give has a fault of its own. */
+const looksMax = 5
+
+/** @throws {VaultError} `unavailable`: what is listed is not there, again and again */
 export async function readChunkFolder(
   store: ObjectStore,
   folder: string,
   signal: AbortSignal,
 ): Promise<ChunkFolder> {
+  for (let look = 0; look < looksMax; look++) {
+    const found = await lookInto(store, folder, signal)
+    if (found !== 'changed') return found
+  }
+  throw new VaultError('unavailable', `${folder}: what is listed last there is not there`, {
+    remedy: 'look at that server; it is tried again',
+  })
+}
+
+/** @returns `changed`: a fence went since it was listed; it must not be taken for bytes of the segment */
+async function lookInto(
+  store: ObjectStore,
+  folder: string,
+  signal: AbortSignal,
+): Promise<ChunkFolder | 'changed'> {
   const objects = (await listAll(store, folder, signal))
     .filter(({ key }) => parseChunkKey(key) !== undefined)
     .sort((a, b) => numberOf(a) - numberOf(b))
   const last = objects.at(-1)
   const isSmall = last !== undefined && last.sizeBytes <= fenceBytesMax
   const body = isSmall ? await store.get(last.key) : undefined
-  // A fence that went since it was listed: it must not be taken for bytes of the segment.
-  if (isSmall && body === undefined) return readChunkFolder(store, folder, signal)
+  if (isSmall && body === undefined) return 'changed'
   const fencedBytes = body === undefined ? undefined : parseFence(last!.key, body)
   const chunks = fencedBytes === undefined ? objects : objects.slice(0, -1)
   const chunkBytes = chunks.reduce((total, { sizeBytes }) => total + sizeBytes, 0)

@@ -13,6 +13,7 @@ import {
   parseSegmentLabel,
   rawActive,
   rawReady,
+  readyLabel,
 } from '../storage/keys.ts'
 import type { Disk } from '../storage/disk.ts'
 import { listAll, type LocalObjectStore, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
@@ -48,11 +49,7 @@ export async function listSealed(
   signal: AbortSignal,
 ): Promise<ObjectInfo[]> {
   const objects = await listAll(deps.spool, rawReady(deps.venue), signal)
-  return objects.filter(({ key }) => parseSegmentLabel(labelOf(deps, key)) !== undefined)
-}
-
-function labelOf({ venue }: Pick<ShipDeps, 'venue'>, key: string): string {
-  return key.slice(rawReady(venue).length).replace(/\.ndjson$/, '')
+  return objects.filter(({ key }) => parseSegmentLabel(readyLabel(deps.venue, key)) !== undefined)
 }
 
 /**
@@ -94,7 +91,7 @@ async function folderOf(
 export async function shipSealed(deps: ShipDeps, sealed: ObjectInfo, signal: AbortSignal): Promise<void> {
   const peek = await peekSegment(deps.spool, sealed, false, signal)
   if (peek === 'gone') return
-  const label = labelOf(deps, sealed.key)
+  const label = readyLabel(deps.venue, sealed.key)
   if (peek.header === null) {
     await publishFromElsewhere(deps.bucket, deps.venue, deps.spool.pathOf(sealed.key), label, signal)
     return

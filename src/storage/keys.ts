@@ -65,7 +65,15 @@ export function parseChunkKey(key: string):
   return { folder, label, recorder, firstN: Number(firstN), number: Number(number) }
 }
 
-export const readySegmentKey = (venue: string, label: string): string => `${rawReady(venue)}${label}.ndjson`
+export const readySegmentKey = (venue: string, label: string): string => `${rawReady(venue)}${label}${ending}`
+
+/** The name an object in raw/ready bears, without its ending: a label, where it is one of ours. */
+export function readyLabel(venue: string, key: string): string {
+  return key.slice(rawReady(venue).length, key.endsWith(ending) ? -ending.length : undefined)
+}
+
+const ending = '.ndjson'
+
 export const archivedSegmentKey = (
   venue: string,
   date: string,

@@ -13,7 +13,8 @@ import { readChunkFolder } from '../../src/segment/chunk-folder.ts'
 import { shipGrowing } from '../../src/segment/ship.ts'
 import { rescueAbandoned, rescueFolder, type RescueMemory } from '../../src/segment/rescue.ts'
 import { chunkFolder, chunkKey, readySegmentKey } from '../../src/storage/keys.ts'
-import { listAll, type LocalObjectStore } from '../../src/storage/object-store.ts'
+import { emptyStore } from '../../src/storage/empty-store.ts'
+import { listAll, type LocalObjectStore, type ObjectStore } from '../../src/storage/object-store.ts'
 import { CrashingStore, CrashNow } from '../storage/crashing-store.ts'
 import { shipScenarios } from '../crash/ship-scenarios.ts'
 import { localStand } from '../crash/stand.ts'
@@ -118,6 +119,33 @@ test('a rescue between two pieces of a large file parts them between two lines',
   await world.ship()
   await world.assertReadyWhole()
   await world.assertWhole('after its return')
+})
+
+test('a fence that goes between its listing and the look at it is no piece of the segment', async (t) => {
+  const world = await World.make(t)
+  const fence = chunkKey(folder, 1)
+  await world.bucket.putIfAbsent(fence, Buffer.from('{"fence":{"by":"abcdefghij","size_bytes":0}}\n'))
+  let looks = 0
+  const going: ObjectStore = {
+    ...emptyStore('going'),
+    list: (prefix, signal) => world.bucket.list(prefix, signal),
+    get: async (key) => {
+      if (looks++ === 0) await world.bucket.delete(fence)
+      return world.bucket.get(key)
+    },
+  }
+  const { chunks, sizeBytes, isFenced } = await readChunkFolder(going, folder, never)
+  assert.deepEqual([chunks, sizeBytes, isFenced], [[], 0, false])
+})
+
+test('a store that lists for ever what it does not give is named', async (t) => {
+  const world = await World.make(t)
+  await world.bucket.putIfAbsent(chunkKey(folder, 1), Buffer.from('x'))
+  const lying = { ...emptyStore('lying'), list: world.bucket.list.bind(world.bucket) }
+  await assert.rejects(readChunkFolder(lying, folder, never), {
+    kind: 'unavailable',
+    message: /is not there/,
+  })
 })
 
 test('a line longer than a piece is a piece of its own', async (t) => {
