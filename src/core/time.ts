@@ -59,7 +59,7 @@ export function isUtcDate(text: string): boolean {
 }
 
 /** Division that rounds toward minus infinity, so that instants before 1970 fall into their own second. */
-function floorDivide(a: bigint, b: bigint): bigint {
+export function floorDivide(a: bigint, b: bigint): bigint {
   const quotient = a / b
   return a % b < 0n ? quotient - 1n : quotient
 }

@@ -13,6 +13,15 @@ export function loadOtherSql(path: string, lineBytesMax: number): string {
     columns = {${loaded.map((one) => `"${one.name}": '${one.type}'`).join(', ')}})`
 }
 
-export const sortedOtherSql = `CREATE OR REPLACE TABLE other_sorted AS
-  SELECT NULL::VARCHAR AS product_id, CAST(make_timestamp_ns(coalesce(exchange_ns, recv_ns, 0)) AS DATE) AS "date", *
-  FROM other_rows ORDER BY "date", exchange_ns, n`
+/** Cut downwards, also before 1970, where DuckDB's own division cuts towards it; without leaving 64 bits on the way. */
+const exchangeTime = 'make_timestamptz(exchange_ns // 1000 - (exchange_ns % 1000 < 0)::BIGINT)'
+const time = 'coalesce(exchange_ns, recv_ns, 0)'
+const date = `CAST(make_timestamp_ns(${time}) AS DATE)`
+
+/** The dates of the rows, in order: as text, with the number of rows and their first and last time. */
+export const otherDatesSql = `SELECT ${date}::VARCHAR, count(*), min(${time}), max(${time})
+  FROM other_rows GROUP BY ${date} ORDER BY ${date}`
+
+export function sortedOtherSql(day: string): string {
+  return `SELECT *, ${exchangeTime} AS exchange_time FROM other_rows WHERE ${date} = '${day}'::DATE ORDER BY exchange_ns, n`
+}

@@ -140,7 +140,7 @@ async function mergeAndCommit(
   claim.assertCurrent()
   const mark = Buffer.from(JSON.stringify({ job: plan.job, generation: 1 }) + '\n')
   await deps.store.putIfAbsent(swapMarkKey(deps.venue, plan.job, 1), mark)
-  const engine = await Engine.open({ ...deps, scratchDir: dir })
+  const engine = await Engine.open({ ...deps, scratchDir: dir, threads: 1, threadsEach: deps.threads })
   const parts: ReceiptPart[] = []
   try {
     for (const partition of partitionsOf(inputs)) {
@@ -230,7 +230,7 @@ async function mergePartition(
   const codec = plan.compression === 'none' ? 'uncompressed' : plan.compression
   await engine.run(
     `COPY (SELECT * FROM read_parquet([${paths.map(sqlText).join(', ')}], hive_partitioning = false, union_by_name = true) ORDER BY ${order})
-     TO ${sqlText(path)} ${parquetOptionsSql(codec, metadata)}`,
+     TO ${sqlText(path)} (${parquetOptionsSql(codec, metadata)})`,
   )
   const [row] = await engine.rows(
     `SELECT count(*), min(coalesce(exchange_ns, recv_ns, 0)), max(coalesce(exchange_ns, recv_ns, 0)) FROM read_parquet(${sqlText(path)})`,

@@ -1,4 +1,4 @@
-/** Sorted rows to Parquet files: one for each product and date of a table, several written at once. */
+/** Sorted rows to Parquet files: one for each product and date of a table. */
 
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -6,7 +6,7 @@ import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assert } from '../core/assert.ts'
 import type { NumberType, TableName } from '../dataset/names.ts'
-import { fileColumnsSql } from '../dataset/rows-sql.ts'
+import { fileColumnsSql } from '../dataset/file-sql.ts'
 import { tableColumns } from '../dataset/tables.ts'
 import type { ConvertedPart } from './conversion.ts'
 import type { Engine } from './engine.ts'
@@ -33,49 +33,66 @@ const rowsPerGroup = 122_880
  */
 const dictionaryValuesMax = 100
 
-/** @param sorted a table of the engine whose rows stand in the order of the files */
-export async function writeParts(
+/** Rows of one product and date, which become one file. */
+export interface PartRows {
+  /** Null where the table has no products. */
+  readonly productId: string | null
+  readonly date: string
+  readonly rows: number
+  readonly minTimeNs: bigint
+  readonly maxTimeNs: bigint
+}
+
+/** A table of the engine whose rows become files. */
+export interface Staged {
+  readonly table: TableName
+  /** Of the engine. */
+  readonly name: string
+  readonly groups: readonly PartRows[]
+  /** Columns that are the same in all rows, as SQL; the engine's table has the others. */
+  readonly constants: Readonly<Record<string, string>>
+}
+
+/**
+ * Each group to a file, by its column `part`; rows without a group have -1. One COPY for all takes half of what one for each would, and
+ * the same bytes come of it. Order is kept as long as one thread writes them, and few rows at a time (see stage-windows.ts, write-rows.ts).
+ */
+export async function writeGroups(
   engine: Engine,
-  table: TableName,
-  sorted: string,
+  staged: Staged,
   settings: PartSettings,
-  signal: AbortSignal,
 ): Promise<ConvertedPart[]> {
-  const groups = await engine.rows(
-    `SELECT product_id, "date"::VARCHAR, count(*), min(t), max(t), min(row), max(row)
-     FROM (SELECT product_id, "date", coalesce(exchange_ns, recv_ns, 0) AS t, rowid AS row FROM ${sorted})
-     GROUP BY product_id, "date" ORDER BY min(row)`,
-  )
-  const columns = fileColumnsSql(tableColumns(table, settings.numberType), settings)
-  const format = parquetOptionsSql(settings.compression, settings.metadata)
-  const parts: ConvertedPart[] = []
-  await engine.inParallel([...groups.entries()], async (run, [i, group]) => {
-    signal.throwIfAborted()
-    const [productId, date, rows, minTimeNs, maxTimeNs, firstRow, lastRow] = group as [
-      string | null,
-      string,
-      ...bigint[],
-    ]
-    assert(lastRow! - firstRow! + 1n === rows, `rows of ${table} ${productId} ${date} stand together`)
-    const path = join(settings.dir, `${table}.${i + 1}.parquet`)
-    await run(
-      `COPY (SELECT ${columns} FROM ${sorted} WHERE rowid BETWEEN ${firstRow} AND ${lastRow}) TO ${sqlText(path)} ${format}`,
-    )
-    const { size } = await stat(path)
-    parts[i] = {
-      table,
-      productId,
-      date,
-      path,
-      rows: Number(rows),
-      sizeBytes: size,
-      sha256: await fileSha256(path),
-      minTimeNs: minTimeNs!,
-      maxTimeNs: maxTimeNs!,
-      slice: settings.slice,
-    }
+  const { table, name, groups, constants } = staged
+  const columns = fileColumnsSql(tableColumns(table, settings.numberType), {
+    venue: sqlText(settings.venue),
+    recorder: sqlText(settings.recorder),
+    ...constants,
   })
+  const isOne = groups.length === 1
+  const path = join(settings.dir, isOne ? `${name}.parquet` : name)
+  const options = parquetOptionsSql(settings.compression, settings.metadata)
+  const [copied] = await engine.rows(
+    isOne
+      ? `COPY (SELECT ${columns} FROM ${name}) TO ${sqlText(path)} (${options})`
+      : `COPY (SELECT ${columns}, part FROM ${name} WHERE part >= 0) TO ${sqlText(path)} (PARTITION_BY (part), ${options})`,
+  )
+  const rows = groups.reduce((sum, group) => sum + group.rows, 0)
+  assert(Number(copied![0]) === rows, `all ${rows} rows of ${table} in ${name} are written`)
+  const parts: ConvertedPart[] = []
+  for (const [i, group] of groups.entries())
+    parts.push(await partOf(table, group, isOne ? path : join(path, `part=${i}`, 'data_0.parquet'), settings))
   return parts
+}
+
+async function partOf(
+  table: TableName,
+  { productId, date, rows, minTimeNs, maxTimeNs }: PartRows,
+  path: string,
+  { slice }: PartSettings,
+): Promise<ConvertedPart> {
+  const { size } = await stat(path)
+  const sha256 = await fileSha256(path)
+  return { table, productId, date, path, rows, sizeBytes: size, sha256, minTimeNs, maxTimeNs, slice }
 }
 
 /** Parts of one table, several of a partition, to one of each; files that stay alone stay as they are. The others are removed. */
@@ -94,7 +111,7 @@ export async function mergeSlices(
   const order = table === 'other' ? 'exchange_ns, n' : 'exchange_ns, n, event_index, row_index'
   const format = parquetOptionsSql(settings.compression, settings.metadata)
   const merged: ConvertedPart[] = []
-  await engine.inParallel([...[...partitions.values()].entries()], async (run, [i, members]) => {
+  await engine.inParallel([...partitions.values()], async (members, i) => {
     signal.throwIfAborted()
     const [first] = members
     if (members.length === 1) {
@@ -103,8 +120,8 @@ export async function mergeSlices(
     }
     const path = join(settings.dir, `${table}.${i + 1}.parquet`)
     const files = members.map((member) => sqlText(member.path)).join(', ')
-    await run(
-      `COPY (SELECT * FROM read_parquet([${files}], hive_partitioning = false) ORDER BY ${order}) TO ${sqlText(path)} ${format}`,
+    await engine.run(
+      `COPY (SELECT * FROM read_parquet([${files}], hive_partitioning = false) ORDER BY ${order}) TO ${sqlText(path)} (${format})`,
     )
     for (const member of members) await rm(member.path)
     merged[i] = {
@@ -123,7 +140,7 @@ export async function mergeSlices(
 /** How every part is written. @param compression as DuckDB calls it */
 export function parquetOptionsSql(compression: string, metadata: Readonly<Record<string, string>>): string {
   const pairs = Object.entries(metadata).map(([key, value]) => `${key}: ${sqlText(value)}`)
-  return `(FORMAT parquet, COMPRESSION ${compression}, WRITE_BLOOM_FILTER false, ROW_GROUP_SIZE ${rowsPerGroup}, DICTIONARY_SIZE_LIMIT ${dictionaryValuesMax}, KV_METADATA {${pairs.join(', ')}})`
+  return `FORMAT parquet, COMPRESSION ${compression}, WRITE_BLOOM_FILTER false, ROW_GROUP_SIZE ${rowsPerGroup}, DICTIONARY_SIZE_LIMIT ${dictionaryValuesMax}, KV_METADATA {${pairs.join(', ')}}`
 }
 
 export async function fileSha256(path: string): Promise<string> {

@@ -2,20 +2,17 @@
  * Sealed segments to sorted Parquet files in a scratch folder. A function of the segments' bytes and the settings: the same
  * bytes again, whatever the number of threads.
  *
- * Measured with bench/etl.ts on 100 MB, 129,277 frames, 583,612 rows, 151 files, two threads of a busy machine, against DuckDB touching
- * every level2 value of the same file turn by turn: 0.14 of its speed. Processor time 6.2 s: loading with checks and exact
- * decimals 1.6, scan with digests and routing 1.2, sorting 0.6, writing 1.8, the rest is two threads in each other's way. One COPY of
- * all products takes 0.6 of the processor time of a COPY for each; LIMIT/OFFSET, a filter by product, and ranges of rows that were
- * never sorted take more than ranges of rowid.
+ * Measured with bench/etl.ts on 100 MB, 129,277 frames, 583,612 rows, 151 files, two threads, against DuckDB touching every level2
+ * value of the same file turn by turn: 0.24 of its speed. Processor time 3.1 s: scan with digests 0.4, frames to columns 0.7, order 0.1,
+ * staging 0.3, writing 1.4, of which 0.5 is what 150 files cost with nothing in them. Frames on a thread of their own beside the scan
+ * gained a twentieth, and were not kept.
  */
 
-import { mkdir, open } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assert } from '../core/assert.ts'
 import { VaultError } from '../core/errors.ts'
-import type { TableName } from '../dataset/names.ts'
-import { sortedOtherSql } from '../dataset/other-sql.ts'
-import { sortedRowsSql } from '../dataset/rows-sql.ts'
+import type { RowColumns } from '../dataset/row-columns.ts'
 import { tableNames } from '../table/receipt.ts'
 import { SegmentScanner, type BadReason, type ScanResult, type ScannedLine } from '../segment/scan.ts'
 import type { SegmentHeader } from '../segment/format.ts'
@@ -27,10 +24,13 @@ import type {
   ConvertedPart,
   ConvertedSource,
 } from './conversion.ts'
-import { mergeSlices, writeParts, type PartSettings } from './convert-parts.ts'
+import { mergeSlices, type PartSettings } from './convert-parts.ts'
 import { Engine } from './engine.ts'
+import { readAhead } from './read-ahead.ts'
 import { RejectFile, type Reject } from './rejects.ts'
 import { Slice, type RejectedLine } from './slice.ts'
+import { writeOther } from './write-other.ts'
+import { writeRows } from './write-rows.ts'
 
 export interface ConvertOptions extends ConvertPlan, ConvertSettings {
   /** Of the whole process, megabytes; at least 512. */
@@ -40,7 +40,6 @@ export interface ConvertOptions extends ConvertPlan, ConvertSettings {
 
 /** Larger segments are converted in slices of about this size, so that memory and scratch space do not grow with them. */
 export const sliceBytesMax = 256 * 1024 * 1024
-const readBytes = 4 * 1024 * 1024
 
 /**
  * @param sources of one recorder, each beginning with the counter after the last of the one before
@@ -52,7 +51,8 @@ export async function convertSegments(
   signal: AbortSignal,
 ): Promise<Conversion> {
   await mkdir(options.scratchDir, { recursive: true })
-  const engine = await Engine.open(options)
+  // Several statements of one thread each: small ones that are shared take a sixth more processor time, and no order is lost.
+  const engine = await Engine.open({ ...options, threadsEach: 1 })
   const conversion = new Converter(engine, sources, options, signal)
   try {
     return await conversion.run()
@@ -83,11 +83,12 @@ class Converter {
   /** Whole lines, and those of them that were rejected for what is in them. */
   #lines = 0
   #rejectedLines = 0
-  #slice: Slice
-  #slices = 1
+  readonly #slice: Slice
+  #slices = 0
+  #sliceBytes = 0
   #frames = 0
   #events = 0
-  /** Distinct counters found in the tables. */
+  /** Lines that have rows. */
   #counted = 0
 
   constructor(
@@ -101,7 +102,8 @@ class Converter {
     this.#options = options
     this.#signal = signal
     this.#rejects = new RejectFile(join(options.scratchDir, 'rejects.ndjson'))
-    this.#slice = this.#newSlice()
+    this.#slice = new Slice(options.numberType, (line) => this.#rejectLine(line))
+    this.#beginSlice()
   }
 
   async run(): Promise<Conversion> {
@@ -123,20 +125,10 @@ class Converter {
 
   async #read(source: ConvertSource): Promise<ConvertedSource> {
     const reading = this.#begin(source, await source.file(this.#signal))
-    const file = await open(reading.path, 'r')
-    try {
-      // Bytes are looked at while a chunk is pushed and copied where they are kept, so one buffer serves for all.
-      const buffer = Buffer.allocUnsafe(readBytes)
-      for (;;) {
-        this.#signal.throwIfAborted()
-        const { bytesRead } = await file.read(buffer, 0, readBytes, null)
-        if (bytesRead === 0) break
-        reading.scanner.push(buffer.subarray(0, bytesRead))
-        await this.#slice.keepPace()
-        if (this.#slice.sizeBytes >= sliceBytesMax) await this.#finishSlice(false)
-      }
-    } finally {
-      await file.close()
+    for await (const piece of readAhead(reading.path)) {
+      this.#signal.throwIfAborted()
+      reading.scanner.push(piece)
+      if (this.#sliceBytes >= sliceBytesMax) await this.#finishSlice(false)
     }
     const scan = reading.scanner.end()
     this.#refuse(source, scan)
@@ -175,23 +167,21 @@ class Converter {
   #take(line: ScannedLine): void {
     if (line.kind === 'frame') this.#frames++
     else this.#events++
+    this.#sliceBytes += line.until - line.from
     this.#slice.add(line)
   }
 
-  #newSlice(): Slice {
-    return new Slice(this.#engine, this.#options.scratchDir, this.#options.numberType, (line) =>
-      this.#rejectLine(line),
-    )
+  #beginSlice(): void {
+    this.#slices++
+    this.#sliceBytes = 0
+    this.#slice.begin(join(this.#options.scratchDir, `other_${this.#slices}.ndjson`))
   }
 
   #rejectLine(line: RejectedLine): void {
     if (line.kind === 'frame') this.#frames--
     else this.#events--
     this.#rejectedLines++
-    // Found out when its slice ends, which may be after its segment did.
-    const reading = this.#readings.findLast(({ scanner }) => headerOf(scanner).n <= line.n)
-    assert(reading !== undefined, `line ${line.n} stands in a segment`)
-    this.#reject(reading, line)
+    this.#reject(this.#readings.at(-1)!, line)
   }
 
   #reject(reading: Reading, reject: Omit<Reject, 'recorder'>): void {
@@ -207,33 +197,34 @@ class Converter {
   }
 
   async #finishSlice(isLast: boolean): Promise<void> {
-    await this.#slice.finish()
+    const content = this.#slice.finish()
     const dir = join(this.#options.scratchDir, `slice_${this.#slices}`)
     await mkdir(dir)
     const isOnly = isLast && this.#slices === 1
     const settings = this.#settings(dir, isOnly || this.#isMerged ? null : this.#slices)
-    for (const table of tableNames) {
-      if (!this.#slice.tables.includes(table)) continue
-      const parts = await this.#writeTable(table, settings)
+    const take = (parts: readonly ConvertedPart[]): void => {
       if (this.#isMerged && !isOnly) this.#pending.push(...parts)
       else this.#handOver(parts)
     }
-    this.#slices++
-    this.#slice = this.#newSlice()
+    await this.#writeRows(content.tables, settings, take)
+    if (content.other !== null) {
+      const { parts, lines } = await writeOther(this.#engine, content.other, settings, this.#signal)
+      this.#counted += lines
+      take(parts)
+    }
+    if (!isLast) this.#beginSlice()
   }
 
-  async #writeTable(table: TableName, settings: PartSettings): Promise<ConvertedPart[]> {
-    this.#signal.throwIfAborted()
-    const { numberType } = this.#options
-    await this.#engine.run(
-      table === 'other' ? sortedOtherSql : sortedRowsSql(table, numberType, this.#slice.isPartial(table)),
-    )
-    await this.#engine.run(`DROP TABLE ${table}_rows`)
-    const [counts] = await this.#engine.rows(`SELECT count(DISTINCT n) FROM ${table}_sorted`)
-    this.#counted += Number(counts![0])
-    const parts = await writeParts(this.#engine, table, `${table}_sorted`, settings, this.#signal)
-    await this.#engine.run(`DROP TABLE ${table}_sorted`)
-    return parts
+  async #writeRows(
+    tables: readonly RowColumns[],
+    settings: PartSettings,
+    take: (parts: readonly ConvertedPart[]) => void,
+  ): Promise<void> {
+    const parts = await writeRows(this.#engine, tables, settings, take, this.#signal)
+    const rows = tables.reduce((sum, table) => sum + table.rows, 0)
+    const written = parts.reduce((sum, part) => sum + part.rows, 0)
+    assert(written === rows, `all rows of a slice are written: ${written} of ${rows}`)
+    this.#counted += tables.reduce((sum, table) => sum + table.frames, 0)
   }
 
   async #mergePending(): Promise<void> {
@@ -281,10 +272,22 @@ class Converter {
         events: this.#events,
         rejected,
       },
-      parts: this.#parts,
+      parts: this.#parts.toSorted(compareParts),
       rejectsPath: this.#rejects.path,
     }
   }
+}
+
+/** Whichever was finished first. */
+function compareParts(a: ConvertedPart, b: ConvertedPart): number {
+  const byTable = tableNames.indexOf(a.table) - tableNames.indexOf(b.table)
+  const byName = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0)
+  return (
+    byTable ||
+    byName(a.productId ?? '', b.productId ?? '') ||
+    byName(a.date, b.date) ||
+    (a.slice ?? 0) - (b.slice ?? 0)
+  )
 }
 
 function headerOf(scanner: SegmentScanner): SegmentHeader {

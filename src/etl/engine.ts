@@ -1,6 +1,6 @@
 /** The throw-away DuckDB of one conversion: in memory, spilling into the scratch folder, without extensions or network. */
 
-import type { DuckDBConnection, DuckDBInstance, DuckDBValue } from '@duckdb/node-api'
+import type { DuckDBConnection, DuckDBDataChunk, DuckDBInstance, DuckDBValue } from '@duckdb/node-api'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { assert } from '../core/assert.ts'
@@ -11,7 +11,10 @@ export interface EngineOptions {
   readonly scratchDir: string
   /** Of the whole process; the engine takes what the rest of it does not need. */
   readonly memoryLimitMb: number
+  /** Statements that run at once. */
   readonly threads: number
+  /** Of one statement. */
+  readonly threadsEach: number
 }
 
 /** What Node and the buffers outside DuckDB's own accounting take (measured: 100 to 250 MB above its limit). */
@@ -22,27 +25,24 @@ const spillMax = '16GB'
 
 export class Engine {
   readonly #instance: DuckDBInstance
-  readonly #threads: number
+  /** As many statements are run at once; one more connection is for rows that are appended. */
+  readonly threads: number
   readonly #connections: readonly DuckDBConnection[]
   readonly #idle: DuckDBConnection[]
+  readonly #waiting: (() => void)[] = []
   readonly #underWay = new Set<Promise<unknown>>()
   #isClosing = false
 
   private constructor(instance: DuckDBInstance, threads: number, connections: readonly DuckDBConnection[]) {
     this.#instance = instance
-    this.#threads = threads
+    this.threads = threads
     this.#connections = connections
     this.#idle = [...connections]
   }
 
-  /** How many statements can run at once. */
-  get connections(): number {
-    return this.#connections.length
-  }
-
   static async open(options: EngineOptions): Promise<Engine> {
     const instance = await duckdb.DuckDBInstance.create(':memory:', {
-      threads: String(options.threads),
+      threads: String(options.threadsEach),
       memory_limit: `${Math.max(engineMbMin, options.memoryLimitMb - overheadMb)}MB`,
       temp_directory: join(options.scratchDir, 'spill'),
       max_temp_directory_size: spillMax,
@@ -51,7 +51,8 @@ export class Engine {
       preserve_insertion_order: 'true',
     })
     const connections: DuckDBConnection[] = []
-    for (let i = 0; i < Math.max(1, options.threads); i++) {
+    // One more, to append rows while others are written.
+    for (let i = 0; i <= options.threads; i++) {
       const connection = await instance.connect()
       await connection.run("SET TimeZone = 'UTC'")
       connections.push(connection)
@@ -67,31 +68,49 @@ export class Engine {
     return (await this.#onIdle((connection) => connection.runAndReadAll(sql))).getRows()
   }
 
+  /** @param fill hands over one chunk after another; they are the table's in that order when this returns */
+  async append(
+    table: string,
+    fill: (append: (chunk: DuckDBDataChunk) => void) => Promise<void>,
+  ): Promise<void> {
+    await this.#onIdle(async (connection) => {
+      const appender = await connection.createAppender(table)
+      try {
+        await fill((chunk) => appender.appendDataChunk(chunk))
+      } catch (error) {
+        appender.clear()
+        throw error
+      } finally {
+        appender.closeSync()
+      }
+    })
+  }
+
   async #onIdle<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
-    assert(!this.#isClosing, 'nothing is begun on an engine that closes')
-    const connection = this.#idle.pop()
-    assert(connection !== undefined, 'no more statements at once than connections')
-    const working = work(connection)
+    const working = this.#onNextIdle(work)
     this.#underWay.add(working)
     try {
       return await working
     } finally {
       this.#underWay.delete(working)
-      this.#idle.push(connection)
     }
   }
 
-  /**
-   * Carries out one task after another on every connection, all connections at once. Each runs on its own thread only: sharing small
-   * ones over more takes a sixth more processor time. After a failure none is begun, and those under way are waited for.
-   */
-  async inParallel<T>(
-    items: readonly T[],
-    task: (run: (sql: string) => Promise<void>, item: T) => Promise<void>,
-  ): Promise<void> {
-    await this.run('SET threads = 1')
-    await forEachAtOnce(items, this.connections, (item) => task((sql) => this.run(sql), item))
-    await this.run(`SET threads = ${this.#threads}`)
+  async #onNextIdle<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+    while (this.#idle.length === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    assert(!this.#isClosing, 'nothing is begun on an engine that closes')
+    const connection = this.#idle.pop()!
+    try {
+      return await work(connection)
+    } finally {
+      this.#idle.push(connection)
+      this.#waiting.shift()?.()
+    }
+  }
+
+  /** As many tasks at once as there are threads. After a failure none is begun, and those under way are waited for. */
+  async inParallel<T>(items: readonly T[], task: (item: T, index: number) => Promise<void>): Promise<void> {
+    await forEachAtOnce(items, this.threads, task)
   }
 
   /** What still runs, after a failure elsewhere, is broken off and waited for: the engine's memory may not go while it is used. */

@@ -5,5 +5,10 @@
 
 import { createRequire } from 'node:module'
 import type * as Driver from '@duckdb/node-api'
+import type * as Bindings from '@duckdb/node-bindings'
 
-export const duckdb = createRequire(import.meta.url)('@duckdb/node-api') as typeof Driver
+const require = createRequire(import.meta.url)
+
+export const duckdb = require('@duckdb/node-api') as typeof Driver
+/** What the driver itself stands on: vectors that are filled from memory as a whole. */
+export const duckdbBindings = require('@duckdb/node-bindings') as typeof Bindings

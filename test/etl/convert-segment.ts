@@ -17,7 +17,11 @@ export const baseNs = 1_764_770_400_000_000_000n
 
 /** The bytes of a line around a value, as a recorder writes it. */
 export function line(n: number, rest: string): Buffer {
-  const head = Buffer.from(`{"n":${n},"recv_ns":"${baseNs + BigInt(n) * 1000n}"${rest}`)
+  return lineAt(n, String(baseNs + BigInt(n) * 1000n), rest)
+}
+
+export function lineAt(n: number, recvNs: string, rest: string): Buffer {
+  const head = Buffer.from(`{"n":${n},"recv_ns":"${recvNs}"${rest}`)
   return Buffer.concat([head, Buffer.from(`,"crc":"${crc32(head).toString(16).padStart(8, '0')}"}\n`)])
 }
 

@@ -13,9 +13,11 @@ import { rebuildFrame, type RowText } from '../../src/dataset/rebuild.ts'
 import type { RowTable } from '../../src/dataset/shape.ts'
 import type { Conversion } from '../../src/etl/conversion.ts'
 import {
+  baseNs,
   frameLine,
   frameSegment,
   line,
+  lineAt,
   readRows,
   recorder,
   segment,
@@ -276,4 +278,41 @@ test('the last nanosecond of a day is in that day, also before 1970 and at the e
       assert.equal(formatRfc3339Ns(BigInt(values['exchange_time']!) * 1000n).slice(0, 10), date)
   })
   await assertLossless(frames, 'decimal')
+})
+
+test('texts that repeat come back as they were, however many there are of them', async () => {
+  // More connections and words than a byte can number.
+  const lines = Array.from({ length: 300 }, (_, i) => {
+    const frame = l2(event(update(`"${i + 1}"`).replace('"bid"', `"it's ${i}"`)))
+    return line(i + 1, `,"conn":"it's-${i}","len":${Buffer.byteLength(frame)},"msg":${frame}`)
+  })
+  await withConversion(segment(lines), {}, async (conversion) => {
+    const rows = await readRows(conversion)
+    assert.deepEqual(
+      rows.map(({ values }) => [values['n'], values['conn'], values['side'], values['price']]),
+      lines.map((_, i) => [`${i + 1}`, `it's-${i}`, `it's ${i}`, `${i + 1}.000000000000000000`]),
+    )
+  })
+})
+
+test('a line whose time or connection is none is rejected, and the lines beside it are not', async () => {
+  const frame = l2(event(update('"1"')))
+  const rest = `,"len":${Buffer.byteLength(frame)},"msg":${frame}`
+  const lines = [
+    frameLine(1, frame),
+    line(2, `,"conn":"a\\x"${rest}`),
+    lineAt(3, '9223372036854775808', `,"conn":"${recorder}-1"${rest}`),
+    lineAt(4, '-9223372036854775808', `,"conn":"${recorder}-1"${rest}`),
+  ]
+  await withConversion(segment(lines), {}, async (conversion) => {
+    const rows = await readRows(conversion)
+    assert.deepEqual(
+      rows.map(({ values }) => [values['n'], values['recv_ns']]),
+      [
+        ['1', `${baseNs + 1000n}`],
+        ['4', '-9223372036854775808'],
+      ],
+    )
+    assert.deepEqual(conversion.lines, { total: 4, frames: 2, events: 0, rejected: 2 })
+  })
 })

@@ -10,7 +10,7 @@ import { Engine } from '../../src/etl/engine.ts'
 async function openEngine(t: TestContext): Promise<Engine> {
   const scratchDir = await mkdtemp(join(tmpdir(), 'mdv-engine-'))
   t.after(() => rm(scratchDir, { recursive: true, force: true }))
-  return Engine.open({ scratchDir, memoryLimitMb: 512, threads: 2 })
+  return Engine.open({ scratchDir, memoryLimitMb: 512, threads: 2, threadsEach: 2 })
 }
 
 /** Takes minutes unless it is broken off. */
@@ -28,10 +28,10 @@ test('after a failure of one of several tasks none is begun, and those under way
   const engine = await openEngine(t)
   const begun: number[] = []
   let ended = 0
-  const task = async (run: (sql: string) => Promise<void>, item: number): Promise<void> => {
+  const task = async (item: number): Promise<void> => {
     begun.push(item)
     if (item === 1) throw new Error('the disk is full')
-    await run('SELECT sum(range) FROM range(20000000)')
+    await engine.run('SELECT sum(range) FROM range(20000000)')
     ended++
   }
   await assert.rejects(engine.inParallel([0, 1, 2, 3, 4, 5], task), /the disk is full/)

@@ -1,0 +1,270 @@
+/** Rows of a table as columns of 32-bit words, in the order they were added. Pure. */
+
+import { assert } from '../core/assert.ts'
+import { floorDivide, parseRfc3339Ns } from '../core/time.ts'
+import { readDecimal } from './decimal-bytes.ts'
+import type { DecodedRow, FrameFacts } from './decode.ts'
+import type { Field, FieldKind, TableShape } from './shape.ts'
+
+const capacityFirst = 1024
+/** What was never written takes no memory of the machine, so the steps are large: each copies all there is. */
+const growth = 4
+
+/** Words of each value, the lower first, as DuckDB holds 32-, 64- and 128-bit integers. */
+type Width = 1 | 2 | 4
+
+export class WordColumn {
+  readonly width: Width
+  words: Uint32Array
+  /** 1 where the column has no value; null as long as it has all. */
+  nulls: Uint8Array | null = null
+
+  constructor(width: Width) {
+    this.width = width
+    this.words = new Uint32Array(capacityFirst * width)
+  }
+
+  /** @param count of values there is to be room for */
+  grow(count: number): void {
+    const words = new Uint32Array(count * this.width)
+    words.set(this.words)
+    this.words = words
+    if (this.nulls === null) return
+    const nulls = new Uint8Array(count)
+    nulls.set(this.nulls)
+    this.nulls = nulls
+  }
+
+  setNull(at: number): void {
+    this.nulls ??= new Uint8Array(this.words.length / this.width)
+    this.nulls[at] = 1
+  }
+
+  /** @param value undefined or null for none; others of as many bits as the column's values have */
+  set(at: number, value: bigint | null | undefined): void {
+    if (value === null || value === undefined) return this.setNull(at)
+    for (let i = 0; i < this.width; i++)
+      this.words[at * this.width + i] = Number(BigInt.asUintN(32, value >> BigInt(32 * i)))
+  }
+
+  /** Takes back what stands from there on. */
+  cut(from: number, until: number): void {
+    this.nulls?.fill(0, from, until)
+  }
+}
+
+/** Texts that repeat, by a number each. */
+export class Texts {
+  readonly values: string[] = []
+  readonly #codes = new Map<string, number>()
+
+  constructor(values: readonly string[] = []) {
+    for (const text of values) this.codeOf(text)
+  }
+
+  codeOf(text: string): number {
+    let code = this.#codes.get(text)
+    if (code === undefined) {
+      code = this.values.length
+      this.values.push(text)
+      this.#codes.set(text, code)
+    }
+    return code
+  }
+}
+
+const widths: Readonly<Record<Exclude<FieldKind, 'fixed' | 'product'>, Width>> = {
+  decimal: 4,
+  time: 2,
+  id: 2,
+  word: 1,
+}
+
+export interface ValueColumn {
+  readonly field: Field
+  readonly column: WordColumn
+  /** What the codes of a column of words mean: the field's own values first. */
+  readonly words: Texts
+  /** Texts that print otherwise than their value, by row; kept where the table shows texts. */
+  readonly texts: Map<number, string>
+}
+
+/** What a frame's line says of it. */
+export interface FrameMark {
+  readonly n: number
+  /** Nanoseconds since 1970, as two words. */
+  readonly recvNs: Uint32Array
+  readonly conn: string | null
+}
+
+/** What is the same in all rows of a frame, a value for each frame. */
+class FrameColumns {
+  readonly n = new WordColumn(2)
+  readonly recvNs = new WordColumn(2)
+  readonly exchangeNs = new WordColumn(2)
+  /** The same in microseconds, cut downwards. */
+  readonly exchangeTime = new WordColumn(2)
+  readonly sequence = new WordColumn(2)
+  /** Days since 1970 of the exchange's time, of the receive time where there is none. */
+  readonly day = new WordColumn(1)
+  readonly conn = new WordColumn(1)
+  readonly clientId = new WordColumn(1)
+  readonly channel = new WordColumn(1)
+
+  get all(): readonly WordColumn[] {
+    return Object.values(this) as WordColumn[]
+  }
+}
+
+export class RowColumns {
+  readonly shape: TableShape
+  readonly products: Texts
+  readonly conns = new Texts()
+  readonly clientIds = new Texts()
+  readonly channels = new Texts()
+  readonly ofFrame = new FrameColumns()
+  /** Index of each row's frame. */
+  readonly frame = new WordColumn(1)
+  readonly product = new WordColumn(1)
+  readonly isSnapshot = new WordColumn(1)
+  readonly eventIndex = new WordColumn(1)
+  readonly rowIndex = new WordColumn(1)
+  readonly values: readonly ValueColumn[]
+  readonly extra = new Map<number, string>()
+  frames = 0
+  rows = 0
+  /** All columns with a value for each row. */
+  readonly ofRow: readonly WordColumn[]
+  #framesMax = capacityFirst
+  #rowsMax = capacityFirst
+
+  constructor(shape: TableShape, products: Texts) {
+    this.shape = shape
+    this.products = products
+    this.values = shape.fields.flatMap((field) =>
+      field.kind === 'fixed' || field.kind === 'product'
+        ? []
+        : [
+            {
+              field,
+              column: new WordColumn(widths[field.kind]),
+              words: new Texts(field.values),
+              texts: new Map<number, string>(),
+            },
+          ],
+    )
+    const { frame, product, isSnapshot, eventIndex, rowIndex } = this
+    this.ofRow = [frame, product, isSnapshot, eventIndex, rowIndex, ...this.values.map((one) => one.column)]
+  }
+
+  /** Makes room for one more row. @returns its index; it counts when `rows` is set past it */
+  nextRow(): number {
+    if (this.rows === this.#rowsMax) {
+      this.#rowsMax *= growth
+      for (const column of this.ofRow) column.grow(this.#rowsMax)
+    }
+    return this.rows
+  }
+
+  /** Makes room for one more frame. @returns its index; it counts when `frames` is set past it */
+  nextFrame(): number {
+    if (this.frames === this.#framesMax) {
+      this.#framesMax *= growth
+      for (const column of this.ofFrame.all) column.grow(this.#framesMax)
+    }
+    return this.frames
+  }
+
+  /** Forgets all rows and keeps their memory, and the texts that repeat. */
+  clear(): void {
+    for (const column of [...this.ofRow, ...this.ofFrame.all]) column.nulls = null
+    for (const { texts } of this.values) texts.clear()
+    this.extra.clear()
+    this.frames = 0
+    this.rows = 0
+  }
+
+  /** Forgets the rows from there on. */
+  cutTo(rows: number): void {
+    for (const column of this.ofRow) column.cut(rows, this.rows)
+    this.rows = rows
+  }
+
+  /** Adds the rows that decode.ts made of a frame. */
+  addDecoded(mark: FrameMark, facts: FrameFacts, rows: readonly DecodedRow[], keepsTexts: boolean): void {
+    const frame = this.nextFrame()
+    this.markFrame(frame, mark)
+    const { ofFrame } = this
+    ofFrame.exchangeNs.set(frame, facts.exchangeNs)
+    ofFrame.exchangeTime.set(frame, facts.exchangeNs === null ? null : floorDivide(facts.exchangeNs, 1000n))
+    ofFrame.sequence.set(frame, facts.sequenceNum)
+    ofFrame.day.words[frame] = dayOf(facts.exchangeNs ?? int64Of(mark.recvNs))
+    setCode(ofFrame.clientId, frame, this.clientIds, facts.clientId)
+    setCode(ofFrame.channel, frame, this.channels, facts.channel)
+    for (const row of rows) this.#addRow(frame, row, keepsTexts)
+    this.frames++
+  }
+
+  markFrame(frame: number, { n, recvNs, conn }: FrameMark): void {
+    const { ofFrame } = this
+    ofFrame.n.words[frame * 2] = n
+    ofFrame.n.words[frame * 2 + 1] = Math.floor(n / 2 ** 32)
+    ofFrame.recvNs.words[frame * 2] = recvNs[0]!
+    ofFrame.recvNs.words[frame * 2 + 1] = recvNs[1]!
+    setCode(ofFrame.conn, frame, this.conns, conn)
+  }
+
+  #addRow(frame: number, row: DecodedRow, keepsTexts: boolean): void {
+    const at = this.nextRow()
+    this.frame.words[at] = frame
+    this.product.words[at] = this.products.codeOf(row.productId)
+    this.isSnapshot.words[at] = row.isSnapshot ? 1 : 0
+    this.eventIndex.words[at] = row.eventIndex
+    this.rowIndex.words[at] = row.rowIndex
+    for (const value of this.values) {
+      const { field, texts } = value
+      setText(value, at, row.values[field.column] ?? null)
+      const text = row.texts[field.column] ?? null
+      if (keepsTexts && text !== null && text !== row.values[field.column]) texts.set(at, text)
+    }
+    if (row.extra !== null) this.extra.set(at, row.extra)
+    this.rows++
+  }
+}
+
+function int64Of(words: Uint32Array): bigint {
+  return BigInt.asIntN(64, (BigInt(words[1]!) << 32n) | BigInt(words[0]!))
+}
+
+const dayNs = 86_400_000_000_000n
+
+function dayOf(ns: bigint): number {
+  return Number(floorDivide(ns, dayNs))
+}
+
+function setCode(column: WordColumn, at: number, texts: Texts, text: string | null): void {
+  if (text === null) column.setNull(at)
+  else column.words[at] = texts.codeOf(text)
+}
+
+/** @param text as decode.ts prints the value; null for none */
+function setText({ column, field, words }: ValueColumn, at: number, text: string | null): void {
+  if (text === null) return column.setNull(at)
+  switch (field.kind) {
+    case 'decimal': {
+      const until = readDecimal(Buffer.from(`${text}"`), 0, column.words, at * column.width)
+      assert(until === text.length + 1, `${text} is a plain decimal`)
+      return
+    }
+    case 'time':
+      return column.set(at, parseRfc3339Ns(text)! / 1000n)
+    case 'id':
+      return column.set(at, BigInt(text))
+    case 'word':
+      column.words[at] = words.codeOf(text)
+      return
+    case 'fixed':
+    case 'product':
+      assert(false, `${field.name} has no column of values`)
+  }
+}

@@ -1,0 +1,158 @@
+/** The fast way to rows against the exact one: it may decline a frame, and never say anything else of it. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { decodeFrame } from '../../src/dataset/decode.ts'
+import { FrameReader } from '../../src/dataset/frame-reader.ts'
+import { RowColumns, Texts, type FrameMark, type WordColumn } from '../../src/dataset/row-columns.ts'
+import { shapes, type TableShape } from '../../src/dataset/shape.ts'
+import { event, l2, nastyFrames, plainFrames, trade, trades, update } from '../etl/frames.ts'
+
+const mark: FrameMark = { n: 2 ** 40 + 5, recvNs: Uint32Array.of(7, 9), conn: 'abcdefghij-1' }
+const channels = shapes.flatMap((shape) => shape.channels.map((channel) => ({ channel, shape })))
+const shapeIn = (frame: string): TableShape | undefined =>
+  channels.find(({ channel }) => frame.includes(`"channel":"${channel}"`))?.shape
+
+/** What the fast way makes of a frame, between bytes that are none of it; undefined when it declines. */
+function readFast(frame: string, shape: TableShape): RowColumns | undefined {
+  const rows = new RowColumns(shape, new Texts())
+  const bytes = Buffer.from(`{"msg":${frame},"crc":"00000000"}`)
+  const isRead = new FrameReader(rows).read(bytes, 7, bytes.length - 18, mark)
+  assert.equal(rows.frames, isRead ? 1 : 0)
+  if (!isRead) assert.deepEqual([rows.rows, rows.ofRow.some(({ nulls }) => nulls?.includes(1))], [0, false])
+  return isRead ? rows : undefined
+}
+
+/** The same by the exact way; undefined where that cannot say all of it in columns. */
+function readExactly(frame: string): RowColumns | undefined {
+  const decoded = decodeFrame(frame, (product) => /^[A-Z0-9]/.test(product))
+  if (decoded.kind !== 'rows' || decoded.rows.some(({ extra }) => extra !== null)) return undefined
+  const rows = new RowColumns(decoded.shape, new Texts())
+  rows.addDecoded(mark, decoded.facts, decoded.rows, false)
+  return rows
+}
+
+function valuesOf({ words, nulls, width }: WordColumn, count: number): unknown[] {
+  return Array.from({ length: count }, (_, i) =>
+    nulls?.[i] === 1 ? null : [...words.subarray(i * width, (i + 1) * width)].join(),
+  )
+}
+
+/** All that is in the columns, codes as the texts they stand for. */
+function contentOf(rows: RowColumns): unknown {
+  const { ofFrame } = rows
+  const texts = (column: WordColumn, { values }: Texts, count: number): unknown[] =>
+    valuesOf(column, count).map((code) => (code === null ? null : values[Number(code)]))
+  return {
+    rows: rows.rows,
+    numbers: rows.ofRow.filter((one) => one !== rows.product).map((one) => valuesOf(one, rows.rows)),
+    products: texts(rows.product, rows.products, rows.rows),
+    times: [ofFrame.n, ofFrame.recvNs, ofFrame.exchangeNs, ofFrame.sequence, ofFrame.day].map((one) =>
+      valuesOf(one, rows.frames),
+    ),
+    texts: [
+      texts(ofFrame.conn, rows.conns, rows.frames),
+      texts(ofFrame.clientId, rows.clientIds, rows.frames),
+      texts(ofFrame.channel, rows.channels, rows.frames),
+    ],
+  }
+}
+
+function assertSame(frame: string): boolean {
+  const fast = readFast(frame, shapeIn(frame) ?? shapes[0]!)
+  if (fast === undefined) return false
+  const exact = readExactly(frame)
+  assert.ok(exact !== undefined, `the columns do not say all of ${frame}`)
+  assert.deepEqual(contentOf(fast), contentOf(exact), frame)
+  return true
+}
+
+test('frames as the venue prints them take the fast way, and become the same rows as by the exact one', () => {
+  const ofRows = plainFrames.filter((frame) => shapeIn(frame) !== undefined)
+  assert.equal(ofRows.length, 5)
+  for (const frame of ofRows) assert.ok(assertSame(frame), frame)
+})
+
+test('a frame that hides something is declined, or nothing is hidden in it after all', () => {
+  for (const frame of nastyFrames) assertSame(frame)
+})
+
+test('keys may stand in any order, each of them once', () => {
+  const [first, second] = [
+    '"side":"bid","event_time":"2025-12-03T14:00:00.5Z"',
+    '"price_level":"1","new_quantity":"2"',
+  ]
+  const swapped = l2(`{"updates":[{${second},${first}}],"product_id":"BTC-USD","type":"update"}`)
+  assert.ok(assertSame(swapped))
+  for (const doubled of [
+    l2(event(`{${first},${second},"new_quantity":"2"}`)),
+    l2(event(`{${second},${first},"price_level":"1"}`)),
+    l2(event(update('"1"'))).replace('"type":"update"', '"type":"update","type":"update"'),
+    l2(event(update('"1"')), ',"channel":"l2_data"'),
+  ])
+    assert.equal(assertSame(doubled), false, doubled)
+})
+
+test('what a declined frame left does not show in the next', () => {
+  const rows = new RowColumns(shapes[0]!, new Texts())
+  const reader = new FrameReader(rows)
+  const declined = l2(`${event(update('"5"'))},${event(update('"1.50"'))}`)
+  const good = l2(event(update('"0.25"', '"0"')), ',"client_id":""')
+  for (const [frame, isRead] of [
+    [declined, false],
+    [good, true],
+    [declined, false],
+  ] as const) {
+    const bytes = Buffer.from(frame)
+    assert.equal(reader.read(bytes, 0, bytes.length, mark), isRead)
+  }
+  const alone = readExactly(good)!
+  const withoutProducts = (one: RowColumns): unknown => ({ ...(contentOf(one) as object) })
+  assert.deepEqual(withoutProducts(rows), withoutProducts(alone))
+})
+
+const digits = fc.stringMatching(/^-?\d{1,21}(\.\d{1,19})?$/)
+const instants = fc.stringMatching(/^(19|20|21|22)\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d(\.\d{1,10})?Z$/)
+
+test('whatever numbers and times a frame has, both ways agree', () => {
+  fc.assert(
+    fc.property(
+      digits,
+      digits,
+      instants,
+      instants,
+      fc.stringMatching(/^\d{1,20}$/),
+      (price, size, time, at, id) => {
+        const level = update(`"${price}"`, `"${size}"`).replace('2025-12-03T14:00:00.5Z', time)
+        assertSame(l2(event(level)).replace('2025-12-03T14:00:00.53798423Z', at))
+        assertSame(
+          trades(trade(`"${id}"`, 'BTC-USD', time)).replace('"sequence_num":0', `"sequence_num":${id}`),
+        )
+      },
+    ),
+    { numRuns: 2000 },
+  )
+})
+
+/** Where, how much of the frame goes, and what comes instead. */
+const edit = fc.tuple(fc.nat(), fc.nat({ max: 3 }), fc.stringMatching(/^[ "\\,:{}[\]0-9a-zA-Z.é-]{0,3}$/))
+
+test('whatever is changed in a frame, the fast way never says what the exact one does not', () => {
+  const frames = [...plainFrames, ...nastyFrames].filter((frame) => shapeIn(frame) !== undefined)
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...frames),
+      fc.array(edit, { minLength: 1, maxLength: 3 }),
+      (frame, edits) => {
+        let changed = frame
+        for (const [at, gone, instead] of edits) {
+          const from = at % changed.length
+          changed = changed.slice(0, from) + instead + changed.slice(from + gone)
+        }
+        assertSame(changed)
+      },
+    ),
+    { numRuns: 5000 },
+  )
+})
