@@ -74,7 +74,7 @@ function writeSmall(words: Uint32Array, at: number, billions: number, rest: numb
 }
 
 /** @param value signed, of 128 bits */
-export function writeInt128(words: Uint32Array, at: number, value: bigint): void {
+function writeInt128(words: Uint32Array, at: number, value: bigint): void {
   for (let i = 0; i < 4; i++) words[at + i] = Number(BigInt.asUintN(32, value >> BigInt(32 * i)))
 }
 

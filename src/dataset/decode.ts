@@ -1,5 +1,5 @@
 /**
- * The exact way from a frame's text to rows, for frames that are not plainly what the SQL expects: unknown, doubled or absent
+ * The exact way from a frame's text to rows, for frames that do not stand as the venue prints them: unknown, doubled or absent
  * fields, values that print otherwise than they were sent. Nothing of the frame is left out. Pure.
  *
  * `extra` is `{"frame":{…},"event":{…},"row":{…}}`, each present when not empty. A key in it stands for all values of that key
@@ -7,12 +7,12 @@
  * first of its event.
  */
 
-import { formatRfc3339Ns, parseRfc3339Ns } from '../core/time.ts'
+import { floorDivide, formatRfc3339Ns, parseRfc3339Ns } from '../core/time.ts'
 import { canonicalDecimal } from './decimal.ts'
 import { isJson, listElements, objectMembers, plainString, type Member } from './json-text.ts'
 import { shapeOfChannel, type Field, type TableShape } from './shape.ts'
 
-/** A row as texts: columns of the table by name, null where it has none; numbers, instants and booleans as DuckDB casts them. */
+/** A row as texts: columns of the table by name, null where it has none; numbers and instants in their plain print. */
 export interface DecodedRow {
   readonly productId: string
   readonly eventIndex: number
@@ -222,7 +222,10 @@ let lastTime: { readonly text: string; readonly value: string | null } = { text:
 
 function toMicroseconds(text: string): string | null {
   const ns = parseRfc3339Ns(text)
-  return ns === undefined ? null : formatRfc3339Ns(ns - (((ns % 1000n) + 1000n) % 1000n))
+  if (ns === undefined) return null
+  const cut = floorDivide(ns, 1000n) * 1000n
+  // The first instants that 64 bits of nanoseconds hold have no whole microsecond before them that they hold too.
+  return BigInt.asIntN(64, cut) === cut ? formatRfc3339Ns(cut) : null
 }
 
 function joinExtra(frame: string | null, event: string | null, row: string | null): string | null {

@@ -14,9 +14,10 @@ export function loadOtherSql(path: string, lineBytesMax: number): string {
 }
 
 /** Cut downwards, also before 1970, where DuckDB's own division cuts towards it; without leaving 64 bits on the way. */
-const exchangeTime = 'make_timestamptz(exchange_ns // 1000 - (exchange_ns % 1000 < 0)::BIGINT)'
+const microsOf = (ns: string): string => `${ns} // 1000 - (${ns} % 1000 < 0)::BIGINT`
+const exchangeTime = `make_timestamptz(${microsOf('exchange_ns')})`
 const time = 'coalesce(exchange_ns, recv_ns, 0)'
-const date = `CAST(make_timestamp_ns(${time}) AS DATE)`
+const date = `make_timestamp(${microsOf(time)})::DATE`
 
 /** The dates of the rows, in order: as text, with the number of rows and their first and last time. */
 export const otherDatesSql = `SELECT ${date}::VARCHAR, count(*), min(${time}), max(${time})

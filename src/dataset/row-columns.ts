@@ -9,6 +9,8 @@ import type { Field, FieldKind, TableShape } from './shape.ts'
 const capacityFirst = 1024
 /** What was never written takes no memory of the machine, so the steps are large: each copies all there is. */
 const growth = 4
+/** An entry of a map, and what is thrown away in making it until the collector comes (measured). */
+const textOverheadBytes = 300
 
 /** Words of each value, the lower first, as DuckDB holds 32-, 64- and 128-bit integers. */
 type Width = 1 | 2 | 4
@@ -40,9 +42,9 @@ export class WordColumn {
     this.nulls[at] = 1
   }
 
-  /** @param value undefined or null for none; others of as many bits as the column's values have */
-  set(at: number, value: bigint | null | undefined): void {
-    if (value === null || value === undefined) return this.setNull(at)
+  /** @param value null for none; others of as many bits as the column's values have */
+  set(at: number, value: bigint | null): void {
+    if (value === null) return this.setNull(at)
     for (let i = 0; i < this.width; i++)
       this.words[at * this.width + i] = Number(BigInt.asUintN(32, value >> BigInt(32 * i)))
   }
@@ -53,9 +55,15 @@ export class WordColumn {
   }
 }
 
+/** Dictionaries up to here are kept as such: a segment has some hundred products, a few connections and words. */
+const repeatedMax = 4096
+const repeatedCharsMax = 65_536
+
 /** Texts that repeat, by a number each. */
 export class Texts {
   readonly values: string[] = []
+  /** Characters of all of them. */
+  size = 0
   readonly #codes = new Map<string, number>()
 
   constructor(values: readonly string[] = []) {
@@ -66,10 +74,18 @@ export class Texts {
     let code = this.#codes.get(text)
     if (code === undefined) {
       code = this.values.length
-      this.values.push(text)
-      this.#codes.set(text, code)
+      // A piece of a longer text would keep all of that in memory.
+      const own = flat(text)
+      this.values.push(own)
+      this.#codes.set(own, code)
+      this.size += own.length
     }
     return code
+  }
+
+  /** Whether they are few and short, as texts that repeat are. */
+  get areFew(): boolean {
+    return this.values.length <= repeatedMax && this.size <= repeatedCharsMax
   }
 }
 
@@ -133,6 +149,8 @@ export class RowColumns {
   readonly extra = new Map<number, string>()
   frames = 0
   rows = 0
+  /** Characters of texts of single rows, and what it takes to keep each. */
+  #textBytes = 0
   /** All columns with a value for each row. */
   readonly ofRow: readonly WordColumn[]
   #framesMax = capacityFirst
@@ -155,6 +173,23 @@ export class RowColumns {
     )
     const { frame, product, isSnapshot, eventIndex, rowIndex } = this
     this.ofRow = [frame, product, isSnapshot, eventIndex, rowIndex, ...this.values.map((one) => one.column)]
+  }
+
+  /** Memory of the rows, about. */
+  get sizeBytes(): number {
+    const words = (columns: readonly WordColumn[]): number => columns.reduce((sum, one) => sum + one.width, 0)
+    const dictionaries = [this.conns, this.clientIds, this.channels, ...this.values.map((one) => one.words)]
+    return (
+      this.rows * words(this.ofRow) * 4 +
+      this.frames * words(this.ofFrame.all) * 4 +
+      this.#textBytes +
+      dictionaries.reduce((sum, one) => sum + one.size, 0)
+    )
+  }
+
+  /** Whether its dictionaries are worth keeping for the next rows. */
+  get hasFewTexts(): boolean {
+    return [this.conns, this.clientIds, ...this.values.map((one) => one.words)].every((one) => one.areFew)
   }
 
   /** Makes room for one more row. @returns its index; it counts when `rows` is set past it */
@@ -180,6 +215,7 @@ export class RowColumns {
     for (const column of [...this.ofRow, ...this.ofFrame.all]) column.nulls = null
     for (const { texts } of this.values) texts.clear()
     this.extra.clear()
+    this.#textBytes = 0
     this.frames = 0
     this.rows = 0
   }
@@ -225,11 +261,21 @@ export class RowColumns {
       const { field, texts } = value
       setText(value, at, row.values[field.column] ?? null)
       const text = row.texts[field.column] ?? null
-      if (keepsTexts && text !== null && text !== row.values[field.column]) texts.set(at, text)
+      if (keepsTexts && text !== null && text !== row.values[field.column]) this.#keep(texts, at, text)
     }
-    if (row.extra !== null) this.extra.set(at, row.extra)
+    if (row.extra !== null) this.#keep(this.extra, at, row.extra)
     this.rows++
   }
+
+  #keep(texts: Map<number, string>, at: number, text: string): void {
+    texts.set(at, flat(text))
+    this.#textBytes += text.length + textOverheadBytes
+  }
+}
+
+/** The same text in memory of its own. */
+function flat(text: string): string {
+  return Buffer.from(text).toString()
 }
 
 function int64Of(words: Uint32Array): bigint {
@@ -257,7 +303,7 @@ function setText({ column, field, words }: ValueColumn, at: number, text: string
       return
     }
     case 'time':
-      return column.set(at, parseRfc3339Ns(text)! / 1000n)
+      return column.set(at, microsOf(text))
     case 'id':
       return column.set(at, BigInt(text))
     case 'word':
@@ -267,4 +313,17 @@ function setText({ column, field, words }: ValueColumn, at: number, text: string
     case 'product':
       assert(false, `${field.name} has no column of values`)
   }
+}
+
+/** Rows of one frame share their time. */
+let lastTime: { readonly text: string; readonly micros: bigint } = { text: '', micros: 0n }
+
+/** @param text of whole microseconds */
+function microsOf(text: string): bigint {
+  if (text !== lastTime.text) {
+    const ns = parseRfc3339Ns(text)
+    assert(ns !== undefined, `${text} is an instant`)
+    lastTime = { text, micros: ns / 1000n }
+  }
+  return lastTime.micros
 }

@@ -1,4 +1,4 @@
-/** How frames of a channel become rows of a table: one description that the SQL, the exact decoder and the rebuilder all follow. */
+/** How frames of a channel become rows of a table: one description that the fast reader, the exact decoder and the rebuilder all follow. */
 
 import type { TableName } from './names.ts'
 import { tickerDecimals } from './ticker.ts'

@@ -18,7 +18,7 @@ const chunksAtOnce = 16
 const widestBytes = 16
 
 /** A column of the engine's table. */
-type Staged = StagedWords | StagedTexts
+type Staged = StagedWords | StagedTexts | StagedCodes
 
 /** With a value for each row, or for each frame. */
 interface StagedWords {
@@ -36,6 +36,16 @@ interface StagedTexts {
   readonly name: string
   readonly type: DuckDBType
   readonly texts: ReadonlyMap<number, string>
+}
+
+/** Where nearly each row, or frame, has a text of its own. */
+interface StagedCodes {
+  readonly kind: 'codes'
+  readonly by: 'row' | 'frame'
+  readonly name: string
+  readonly type: DuckDBType
+  readonly column: WordColumn
+  readonly values: readonly string[]
 }
 
 /** How rows of a table are staged in the engine. */
@@ -128,17 +138,18 @@ function sparse(name: string, texts: ReadonlyMap<number, string>): Staged | Cons
   return { kind: 'texts', name, type: duckdb.VARCHAR, texts }
 }
 
-/** Texts that repeat, as DuckDB keeps an ENUM: a number of the fewest bytes that tell them apart. */
+/** Texts that repeat, as DuckDB keeps an ENUM: a number of the fewest bytes that tell them apart. The SQL of each block names all of them. */
 function coded(
   kind: 'row' | 'frame',
   name: string,
-  { values }: Texts,
+  { values, areFew }: Texts,
   column: WordColumn,
 ): Staged | Constant {
   if (values.length === 0) return { kind: 'constant', name, sql: 'NULL::VARCHAR' }
+  if (!areFew) return { kind: 'codes', by: kind, name, type: duckdb.VARCHAR, column, values }
   if (values.length === 1 && column.nulls === null)
     return { kind: 'constant', name, sql: sqlText(values[0]!) }
-  const itemBytes = values.length < 256 ? 1 : values.length < 65_536 ? 2 : 4
+  const itemBytes = values.length < 256 ? 1 : 2
   return { kind, name, type: duckdb.ENUM(values), column, itemBytes }
 }
 
@@ -165,6 +176,7 @@ class Chunks {
     for (const [i, staged] of this.#staged.entries()) {
       const vector = duckdbBindings.data_chunk_get_vector(chunk, i)
       if (staged.kind === 'texts') this.#setTexts(vector, staged.texts, from, until)
+      else if (staged.kind === 'codes') this.#setCodes(vector, staged, from, until)
       else if (staged.kind === 'row') this.#setValues(vector, staged, from, until)
       else this.#setOfFrames(vector, staged, this.#frameOf.subarray(from, until))
     }
@@ -211,6 +223,16 @@ class Chunks {
       if (text === undefined) continue
       duckdbBindings.vector_assign_string_element(vector, i - from, text)
       this.#valid[(i - from) >> 3]! |= 1 << ((i - from) & 7)
+    }
+    this.#copyValidity(vector)
+  }
+
+  #setCodes(vector: Vector, { column, values, by }: StagedCodes, from: number, until: number): void {
+    this.#valid.fill(0xff)
+    for (let i = from; i < until; i++) {
+      const at = by === 'row' ? i : this.#frameOf[i]!
+      if (column.nulls?.[at] === 1) this.#setNull(i - from)
+      else duckdbBindings.vector_assign_string_element(vector, i - from, values[column.words[at]!]!)
     }
     this.#copyValidity(vector)
   }

@@ -44,7 +44,7 @@ export interface PartRows {
 }
 
 /** A table of the engine whose rows become files. */
-export interface Staged {
+export interface StagedGroups {
   readonly table: TableName
   /** Of the engine. */
   readonly name: string
@@ -59,7 +59,7 @@ export interface Staged {
  */
 export async function writeGroups(
   engine: Engine,
-  staged: Staged,
+  staged: StagedGroups,
   settings: PartSettings,
 ): Promise<ConvertedPart[]> {
   const { table, name, groups, constants } = staged

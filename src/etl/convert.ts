@@ -40,6 +40,8 @@ export interface ConvertOptions extends ConvertPlan, ConvertSettings {
 
 /** Larger segments are converted in slices of about this size, so that memory and scratch space do not grow with them. */
 export const sliceBytesMax = 256 * 1024 * 1024
+/** Of rows in memory, which for ordinary frames come to 110 MiB a slice: frames of very many small rows, or with unknown fields, end it earlier. */
+const rowBytesMax = 128 * 1024 * 1024
 
 /**
  * @param sources of one recorder, each beginning with the counter after the last of the one before
@@ -120,6 +122,7 @@ class Converter {
   }
 
   close(): void {
+    this.#slice.close()
     this.#rejects.close()
   }
 
@@ -128,7 +131,8 @@ class Converter {
     for await (const piece of readAhead(reading.path)) {
       this.#signal.throwIfAborted()
       reading.scanner.push(piece)
-      if (this.#sliceBytes >= sliceBytesMax) await this.#finishSlice(false)
+      const isFull = this.#sliceBytes >= sliceBytesMax || this.#slice.sizeBytes >= rowBytesMax
+      if (isFull) await this.#finishSlice(false)
     }
     const scan = reading.scanner.end()
     this.#refuse(source, scan)

@@ -20,7 +20,7 @@ export interface EngineOptions {
 /** What Node and the buffers outside DuckDB's own accounting take (measured: 100 to 250 MB above its limit). */
 const overheadMb = 300
 const engineMbMin = 200
-/** Spilled sorts of one slice are a few times its size at most. */
+/** Sorts of merged slices and of the table `other` that do not fit into memory. */
 const spillMax = '16GB'
 
 export class Engine {
@@ -29,7 +29,6 @@ export class Engine {
   readonly threads: number
   readonly #connections: readonly DuckDBConnection[]
   readonly #idle: DuckDBConnection[]
-  readonly #waiting: (() => void)[] = []
   readonly #underWay = new Set<Promise<unknown>>()
   #isClosing = false
 
@@ -87,24 +86,16 @@ export class Engine {
   }
 
   async #onIdle<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
-    const working = this.#onNextIdle(work)
+    assert(!this.#isClosing, 'nothing is begun on an engine that closes')
+    const connection = this.#idle.pop()
+    assert(connection !== undefined, 'no more statements at once than connections')
+    const working = work(connection)
     this.#underWay.add(working)
     try {
       return await working
     } finally {
       this.#underWay.delete(working)
-    }
-  }
-
-  async #onNextIdle<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
-    while (this.#idle.length === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    assert(!this.#isClosing, 'nothing is begun on an engine that closes')
-    const connection = this.#idle.pop()!
-    try {
-      return await work(connection)
-    } finally {
       this.#idle.push(connection)
-      this.#waiting.shift()?.()
     }
   }
 

@@ -41,7 +41,8 @@ export class LineMark implements FrameMark {
     const last = this.#connBytes
     if (this.conn !== null && isAt(bytes, connFrom, connUntil, last)) return true
     const conn = jsonString(bytes.subarray(connFrom - 1, connUntil + 1))
-    if (conn === undefined) return false
+    // DuckDB's own texts may hold a NUL, the SQL that names one may not.
+    if (conn === undefined || conn.includes('\0')) return false
     this.#connBytes = Buffer.from(bytes.subarray(connFrom, connUntil))
     this.conn = conn
     return true

@@ -1,4 +1,4 @@
-/** A scratch file of lines, written in blocks: what prescan hands to DuckDB. */
+/** A scratch file of lines, written in blocks, for DuckDB to read. */
 
 import { closeSync, openSync, writeSync } from 'node:fs'
 
@@ -8,8 +8,6 @@ export class SliceFile {
   readonly path: string
   /** Longest line with its newline. */
   longestLineBytes = 0
-  lines = 0
-  sizeBytes = 0
   readonly #file: number
   readonly #block = Buffer.allocUnsafe(blockBytes)
   #used = 0
@@ -21,7 +19,7 @@ export class SliceFile {
 
   addText(line: string): void {
     const bytes = Buffer.from(`${line}\n`)
-    this.#count(bytes.length)
+    if (bytes.length > this.longestLineBytes) this.longestLineBytes = bytes.length
     if (this.#used + bytes.length > blockBytes) this.#flush()
     if (bytes.length > blockBytes) writeAll(this.#file, bytes)
     else this.#used += bytes.copy(this.#block, this.#used)
@@ -31,12 +29,6 @@ export class SliceFile {
   close(): void {
     this.#flush()
     closeSync(this.#file)
-  }
-
-  #count(sizeBytes: number): void {
-    this.lines++
-    this.sizeBytes += sizeBytes
-    if (sizeBytes > this.longestLineBytes) this.longestLineBytes = sizeBytes
   }
 
   #flush(): void {

@@ -51,7 +51,7 @@ export class Slice {
   #path = ''
   readonly #keepsTexts: boolean
   readonly #reject: (line: RejectedLine) => void
-  readonly #products = new Texts()
+  #products = new Texts()
   readonly #tables = new Map<RowTable, TableRows>()
   readonly #mark = new LineMark()
   #other: SliceFile | null = null
@@ -65,7 +65,20 @@ export class Slice {
   begin(path: string): void {
     this.#path = path
     this.#other = null
-    for (const { rows } of this.#tables.values()) rows.clear()
+    const tables = [...this.#tables.values()]
+    if (this.#products.areFew && tables.every(({ rows }) => rows.hasFewTexts))
+      for (const { rows } of tables) rows.clear()
+    else {
+      this.#tables.clear()
+      this.#products = new Texts()
+    }
+  }
+
+  /** Memory of what it holds, about. */
+  get sizeBytes(): number {
+    let sum = this.#products.size
+    for (const { rows } of this.#tables.values()) sum += rows.sizeBytes
+    return sum
   }
 
   add(line: ScannedLine): void {
@@ -87,12 +100,18 @@ export class Slice {
   /** No more lines. */
   finish(): SliceContent {
     const file = this.#other
-    file?.close()
+    this.close()
     const tables = [...this.#tables.values()].map((one) => one.rows)
     return {
       tables: tables.filter(({ rows }) => rows > 0),
       other: file === null ? null : { path: file.path, longestLineBytes: file.longestLineBytes },
     }
+  }
+
+  /** Its file is no longer written. */
+  close(): void {
+    this.#other?.close()
+    this.#other = null
   }
 
   #rowsOf(table: RowTable): TableRows {

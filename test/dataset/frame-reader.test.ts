@@ -113,7 +113,30 @@ test('what a declined frame left does not show in the next', () => {
 })
 
 const digits = fc.stringMatching(/^-?\d{1,21}(\.\d{1,19})?$/)
-const instants = fc.stringMatching(/^(19|20|21|22)\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d(\.\d{1,10})?Z$/)
+const instants = fc.oneof(
+  fc.stringMatching(/^(19|20|21|22)\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d(\.\d{1,10})?Z$/),
+  // The ends of what 64 bits of nanoseconds hold.
+  fc.constantFrom(
+    '1677-09-21T00:12:43.145224191Z',
+    '1677-09-21T00:12:43.145224192Z',
+    '1677-09-21T00:12:43.145225Z',
+    '2262-04-11T23:47:16.854775Z',
+    '2262-04-11T23:47:16.854775807Z',
+    '2262-04-11T23:47:16.854775808Z',
+  ),
+)
+
+test('the first instant that 64 bits hold has no microsecond they hold, and is kept as text', () => {
+  const frame = l2(event(update('"1"').replace('2025-12-03T14:00:00.5Z', '1677-09-21T00:12:43.145224192Z')))
+  const decoded = decodeFrame(frame, () => true)
+  assert.ok(decoded.kind === 'rows')
+  const [row] = decoded.rows
+  assert.deepEqual(
+    [row!.values['event_time'], row!.extra],
+    [null, '{"row":{"event_time":"1677-09-21T00:12:43.145224192Z"}}'],
+  )
+  new RowColumns(decoded.shape, new Texts()).addDecoded(mark, decoded.facts, decoded.rows, true)
+})
 
 test('whatever numbers and times a frame has, both ways agree', () => {
   fc.assert(

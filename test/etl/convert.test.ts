@@ -281,8 +281,12 @@ test('the last nanosecond of a day is in that day, also before 1970 and at the e
 })
 
 test('texts that repeat come back as they were, however many there are of them', async () => {
-  // More connections and words than a byte can number.
-  const lines = Array.from({ length: 300 }, (_, i) => {
+  // More connections and words than a byte can number, and more than are kept as texts that repeat.
+  for (const count of [300, 4200]) await comeBack(count)
+})
+
+async function comeBack(count: number): Promise<void> {
+  const lines = Array.from({ length: count }, (_, i) => {
     const frame = l2(event(update(`"${i + 1}"`).replace('"bid"', `"it's ${i}"`)))
     return line(i + 1, `,"conn":"it's-${i}","len":${Buffer.byteLength(frame)},"msg":${frame}`)
   })
@@ -293,7 +297,7 @@ test('texts that repeat come back as they were, however many there are of them',
       lines.map((_, i) => [`${i + 1}`, `it's-${i}`, `it's ${i}`, `${i + 1}.000000000000000000`]),
     )
   })
-})
+}
 
 test('a line whose time or connection is none is rejected, and the lines beside it are not', async () => {
   const frame = l2(event(update('"1"')))
@@ -301,8 +305,9 @@ test('a line whose time or connection is none is rejected, and the lines beside 
   const lines = [
     frameLine(1, frame),
     line(2, `,"conn":"a\\x"${rest}`),
-    lineAt(3, '9223372036854775808', `,"conn":"${recorder}-1"${rest}`),
-    lineAt(4, '-9223372036854775808', `,"conn":"${recorder}-1"${rest}`),
+    line(3, `,"conn":"a\\u0000b"${rest}`),
+    lineAt(4, '9223372036854775808', `,"conn":"${recorder}-1"${rest}`),
+    lineAt(5, '-9223372036854775808', `,"conn":"${recorder}-1"${rest}`),
   ]
   await withConversion(segment(lines), {}, async (conversion) => {
     const rows = await readRows(conversion)
@@ -310,9 +315,26 @@ test('a line whose time or connection is none is rejected, and the lines beside 
       rows.map(({ values }) => [values['n'], values['recv_ns']]),
       [
         ['1', `${baseNs + 1000n}`],
-        ['4', '-9223372036854775808'],
+        ['5', '-9223372036854775808'],
       ],
     )
-    assert.deepEqual(conversion.lines, { total: 4, frames: 2, events: 0, rejected: 2 })
+    assert.deepEqual(conversion.lines, { total: 5, frames: 2, events: 0, rejected: 3 })
+  })
+})
+
+test('what the recorder says at the ends of time lies in its own day', async () => {
+  const times = ['-9223372036854775808', '-1', '0', '9223372036854775807']
+  const lines = times.map((recvNs, i) => lineAt(i + 1, recvNs, ',"event":{"clock_step":{}}'))
+  await withConversion(segment(lines), {}, async (conversion) => {
+    const rows = await readRows(conversion)
+    assert.deepEqual(
+      rows.map(({ date, values }) => [date, values['recv_ns']]),
+      [
+        ['1677-09-21', '-9223372036854775808'],
+        ['1969-12-31', '-1'],
+        ['1970-01-01', '0'],
+        ['2262-04-11', '9223372036854775807'],
+      ],
+    )
   })
 })
