@@ -1,7 +1,7 @@
 /** Decimals in a frame's bytes as the four 32-bit words of a DECIMAL(38,18), lower first. Pure. */
 
 import { decimalScale } from './column.ts'
-import { isDigit, powersOfTen } from './int64.ts'
+import { isDigit, powersOfTen, writeWords } from './int64.ts'
 
 const quote = 0x22
 const point = 0x2e
@@ -46,9 +46,10 @@ export function readDecimal(bytes: Buffer, from: number, words: Uint32Array, at:
   if (bytes[i] !== quote || (isNegative && whole + upper + lower === 0)) return -1
   if (whole < wholeSmall) writeSmall(words, at, whole * billion + upper, lower)
   else
-    writeInt128(
+    writeWords(
       words,
       at,
+      4,
       wholeOf(bytes, first, wholeDigits) * scale + BigInt(upper * billion) + BigInt(lower),
     )
   if (isNegative) negate(words, at)
@@ -71,11 +72,6 @@ function writeSmall(words: Uint32Array, at: number, billions: number, rest: numb
   words[at + 1] = (limb1 >>> 10) | (limb2 << 12)
   words[at + 2] = Math.floor(limb2 / two20)
   words[at + 3] = 0
-}
-
-/** @param value signed, of 128 bits */
-function writeInt128(words: Uint32Array, at: number, value: bigint): void {
-  for (let i = 0; i < 4; i++) words[at + i] = Number(BigInt.asUintN(32, value >> BigInt(32 * i)))
 }
 
 function negate(words: Uint32Array, at: number): void {

@@ -24,6 +24,11 @@ export function writeBillions(words: Uint32Array, at: number, billions: number, 
   words[at + 1] = Math.floor(upper / two16) + Math.floor(sum / two32)
 }
 
+/** @param value signed, of as many bits as there are words */
+export function writeWords(words: Uint32Array, at: number, count: number, value: bigint): void {
+  for (let i = 0; i < count; i++) words[at + i] = Number(BigInt.asUintN(32, value >> BigInt(32 * i)))
+}
+
 /**
  * Digits as they print: no sign, no leading zero, at most 2^63 - 1.
  *

@@ -4,6 +4,7 @@ import { assert } from '../core/assert.ts'
 import { floorDivide, parseRfc3339Ns } from '../core/time.ts'
 import { readDecimal } from './decimal-bytes.ts'
 import type { DecodedRow, FrameFacts } from './decode.ts'
+import { writeWords } from './int64.ts'
 import type { Field, FieldKind, TableShape } from './shape.ts'
 
 const capacityFirst = 1024
@@ -45,8 +46,7 @@ export class WordColumn {
   /** @param value null for none; others of as many bits as the column's values have */
   set(at: number, value: bigint | null): void {
     if (value === null) return this.setNull(at)
-    for (let i = 0; i < this.width; i++)
-      this.words[at * this.width + i] = Number(BigInt.asUintN(32, value >> BigInt(32 * i)))
+    writeWords(this.words, at * this.width, this.width, value)
   }
 
   /** Takes back what stands from there on. */

@@ -17,7 +17,7 @@ export interface EngineOptions {
   readonly threadsEach: number
 }
 
-/** What Node and the buffers outside DuckDB's own accounting take (measured: 100 to 250 MB above its limit). */
+/** What Node, the columns of a slice and the buffers outside DuckDB's own accounting take (measured: 250 to 300 MB above its limit). */
 const overheadMb = 300
 const engineMbMin = 200
 /** Sorts of merged slices and of the table `other` that do not fit into memory. */

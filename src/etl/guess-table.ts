@@ -1,5 +1,6 @@
 /** Which table's fast way is worth trying for a frame. Pure. */
 
+import { startsWith } from '../core/starts-with.ts'
 import { shapes, type RowTable } from '../dataset/shape.ts'
 import type { ScannedLine } from '../segment/scan.ts'
 
@@ -22,9 +23,4 @@ function findChannel(bytes: Buffer, from: number, until: number): number {
   if (startsWith(bytes, from + 1, channelKey)) return from + 1 + channelKey.length
   const at = bytes.subarray(from, until).indexOf(channelKey)
   return at < 0 ? -1 : from + at + channelKey.length
-}
-
-function startsWith(bytes: Buffer, at: number, text: Buffer): boolean {
-  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text[i]) return false
-  return true
 }

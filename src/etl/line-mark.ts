@@ -1,6 +1,7 @@
 /** What a line says of its frame, read once and used for each way to rows. */
 
 import { isUtf8 } from 'node:buffer'
+import { startsWith } from '../core/starts-with.ts'
 import { readCount } from '../dataset/int64.ts'
 import type { FrameMark } from '../dataset/row-columns.ts'
 import type { ScannedLine } from '../segment/scan.ts'
@@ -39,7 +40,8 @@ export class LineMark implements FrameMark {
       return true
     }
     const last = this.#connBytes
-    if (this.conn !== null && isAt(bytes, connFrom, connUntil, last)) return true
+    const isLast = connUntil - connFrom === last.length && startsWith(bytes, connFrom, last)
+    if (this.conn !== null && isLast) return true
     const conn = jsonString(bytes.subarray(connFrom - 1, connUntil + 1))
     // DuckDB's own texts may hold a NUL, the SQL that names one may not.
     if (conn === undefined || conn.includes('\0')) return false
@@ -47,12 +49,6 @@ export class LineMark implements FrameMark {
     this.conn = conn
     return true
   }
-}
-
-function isAt(bytes: Buffer, from: number, until: number, text: Buffer): boolean {
-  if (until - from !== text.length) return false
-  for (let i = 0; i < text.length; i++) if (bytes[from + i] !== text[i]) return false
-  return true
 }
 
 /** The characters of a JSON string that UTF-8 can hold. */

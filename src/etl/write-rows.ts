@@ -49,7 +49,7 @@ export async function writeRows(
   try {
     for (const block of tables.flatMap((rows) => blocksOf(rows, settings))) {
       signal.throwIfAborted()
-      // As many are written as there are threads, and one more waits for them.
+      // As many are written as there are threads, beside the one that is appended.
       await writing[writing.length - engine.threads - 1]
       await block.stage.append(engine, block.name, block, signal)
       const written = write(block)

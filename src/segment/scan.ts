@@ -6,6 +6,7 @@
 
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
+import { startsWith } from '../core/starts-with.ts'
 import { crcSuffixBytes } from './line.ts'
 import { parseHeader, parseSeal } from './ends.ts'
 import { frameBytesMax, type Seal, type SegmentHeader } from './format.ts'
@@ -376,11 +377,6 @@ function unknownKind(line: ScannedLine, at: number, end: number): null {
   line.valueFrom = at
   line.valueUntil = end
   return null
-}
-
-function startsWith(bytes: Buffer, at: number, token: Buffer): boolean {
-  for (let i = 0; i < token.length; i++) if (bytes[at + i] !== token[i]) return false
-  return true
 }
 
 function digitsUntil(bytes: Buffer, at: number, end: number): number {
