@@ -8,7 +8,7 @@ import type { Clock, Random } from '../core/clock.ts'
 import { messageOf, systemCode, VaultError } from '../core/errors.ts'
 import type { ChunkFolder } from '../segment/chunk-folder.ts'
 import { peekSegment } from '../segment/peek.ts'
-import { removeSpentFences } from '../segment/rescue.ts'
+import { removeSpentChunks } from '../segment/rescue.ts'
 import { listSealed, shipGrowing, shipSealed, type GrowingFile, type ShipDeps } from '../segment/ship.ts'
 import { activeSegmentKey, rawActive } from '../storage/keys.ts'
 import { listAll, type ObjectInfo } from '../storage/object-store.ts'
@@ -128,7 +128,7 @@ export class Shipper {
 
   async #open(signal: AbortSignal): Promise<ShipDeps['bucket']> {
     const bucket = await this.#deps.openBucket()
-    await removeSpentFences(bucket, this.#deps.venue, signal)
+    await removeSpentChunks(bucket, this.#deps.venue, signal)
     return bucket
   }
 

@@ -111,8 +111,12 @@ export function joinSegments(raw: RawListing, receipts: readonly Receipt[]): Seg
   const archived = archivedByLabel(raw.archived)
   const converted = convertedSegments(receipts, archived)
   const published = new Set(raw.entries.filter((each) => each.state !== 'active').map(identityOf))
+  const isLeftover = (entry: SegmentEntry): boolean =>
+    entry.state === 'active' &&
+    entry.header !== null &&
+    (published.has(identityOf(entry)) || receiptOf(entry, converted) !== undefined)
   const present = raw.entries
-    .filter((entry) => entry.state !== 'active' || entry.header === null || !published.has(identityOf(entry)))
+    .filter((entry) => !isLeftover(entry))
     .map((entry) => withReceipt(entry, converted))
   for (const { source } of present)
     if (source !== null) converted.get(source.recorder)!.delete(source.first_n)
@@ -220,10 +224,13 @@ function archivedByLabel(objects: readonly ObjectInfo[]): Map<string, ObjectInfo
 
 /** Raw bytes that a receipt already covers wait only to be removed. */
 function withReceipt(entry: SegmentEntry, converted: Converted): SegmentEntry {
-  const { header } = entry
-  const found = header === null ? undefined : converted.get(header.recorder)?.get(header.n)
+  const found = receiptOf(entry, converted)
   if (found === undefined) return entry
   return { ...entry, receipt: found.receipt, source: found.source, state: 'converted' }
+}
+
+function receiptOf({ header }: SegmentEntry, converted: Converted): SegmentEntry | undefined {
+  return header === null ? undefined : converted.get(header.recorder)?.get(header.n)
 }
 
 function remembered(receipt: Receipt, source: ReceiptSource, raw: ObjectInfo | undefined): SegmentEntry {

@@ -11,6 +11,7 @@ import { VaultError } from '../core/errors.ts'
 import { sha256Hex } from '../core/ids.ts'
 import {
   bindingKey,
+  chunkKey,
   parseChunkKey,
   parseSegmentLabel,
   rawActive,
@@ -112,16 +113,25 @@ async function rescueOrTell(
 }
 
 /**
- * Removes fences that owners put before their own first chunk, and died over removing: the segment is published, and nobody will come back for
- * it. A rescuer's fence stays for ever.
+ * Removes what owners left of published segments: chunks, by one that died between publishing and removing them, and fences before a first
+ * chunk. Nobody will come back for these; a rescuer's fence stays for ever.
  */
-export async function removeSpentFences(
+export async function removeSpentChunks(
   store: ObjectStore,
   venue: string,
   signal: AbortSignal,
 ): Promise<void> {
-  for (const [folder, objects] of await chunkFolders(store, venue, signal))
-    if (objects.length === 1) await isOnlyFence(store, venue, folder, signal)
+  for (const folder of (await chunkFolders(store, venue, signal)).keys()) {
+    const found = await readChunkFolder(store, folder, signal)
+    const isSpent = found.chunks.length > 0 || isOwnersFence(found)
+    if (!isSpent || !(await isPublished(store, venue, ownerOf(folder), signal))) continue
+    await removeChunks(store, found)
+    if (isOwnersFence(found)) await store.delete(chunkKey(folder, 1))
+  }
+}
+
+function ownerOf(folder: string): Identified {
+  return parseChunkKey(chunkKey(folder, 1))!
 }
 
 /** Chunk folders that hold more than a fence, with what changes when their owner lives. */
@@ -161,9 +171,8 @@ async function isOnlyFence(
 ): Promise<boolean> {
   const found = await readChunkFolder(store, folder, signal)
   if (!found.isFenced || found.chunks.length > 0) return false
-  const first = `${folder}00001.ndjson`
-  if (isOwnersFence(found) && (await isPublished(store, venue, parseChunkKey(first)!, signal)))
-    await store.delete(first)
+  if (isOwnersFence(found) && (await isPublished(store, venue, ownerOf(folder), signal)))
+    await store.delete(chunkKey(folder, 1))
   return true
 }
 
@@ -176,7 +185,7 @@ export async function rescueFolder(
 ): Promise<Rescued | null> {
   const { store } = deps
   let found = await readChunkFolder(store, folder, signal)
-  const owner = parseChunkKey(`${folder}00001.ndjson`)!
+  const owner = ownerOf(folder)
   if (found.chunks.length === 0) return null
   if (await isPublished(store, venue, owner, signal)) {
     await removeChunks(store, found)

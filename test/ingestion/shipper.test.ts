@@ -86,6 +86,23 @@ test('a fence that a dead owner left beside its published segment is removed at 
   assert.deepEqual(await listAll(world.bucket, 'raw/active/', never), [])
 })
 
+test('chunks that a dead owner left of its published segment are removed at the next start', async (t) => {
+  const world = await World.make(t)
+  await world.grow(3)
+  await world.flush()
+  await world.bucket.putIfAbsent(readySegmentKey(venue, next), Buffer.from(sealed(3)))
+  await round(world, { durableN: 0, growing: null })
+  assert.deepEqual(await listAll(world.bucket, 'raw/active/', never), [])
+})
+
+test('chunks of a segment that is not published are left to rescuers', async (t) => {
+  const world = await World.make(t)
+  await world.grow(3)
+  await world.flush()
+  await round(world, { durableN: 0, growing: null })
+  assert.equal((await listAll(world.bucket, 'raw/active/', never)).length, 1)
+})
+
 test('a fence without its segment stays, and is no segment to readers', async (t) => {
   const world = await World.make(t)
   await world.bucket.putIfAbsent(chunkKey(folder, 1), fence)

@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib'
 import type { LogEvent } from '../../src/segment/format.ts'
 import type { Finding, FindingKind } from '../../src/query/verify/finding.ts'
 import { verifyVault, type VerifySummary } from '../../src/query/verify/verify.ts'
-import { bindingKey, receiptKey } from '../../src/storage/keys.ts'
+import { bindingKey, chunkFolder, chunkKey, receiptKey } from '../../src/storage/keys.ts'
 import { adoptedFileKey, type AdoptedFile } from '../../src/table/adopted.ts'
 import type { Receipt, ReceiptPart } from '../../src/table/receipt.ts'
 import { proofOptions } from './proof-options.ts'
@@ -63,6 +63,14 @@ const pathOf = (table: string): string => vault.store.pathOf(partOf(table).key)
 async function rewrite(change: (old: Receipt) => Receipt): Promise<void> {
   await vault.write(receiptKey('coinbase', receipt.job, 1), JSON.stringify(change(receipt)))
 }
+
+test('chunks that a dead recorder left of a segment converted since are nothing to prove', async () => {
+  const first = sealedSegment(1, [{ clock_step: { step_ns: '1' } }]).split('\n')[0]!
+  await vault.write(chunkKey(chunkFolder('coinbase', label, recorder, 1), 1), `${first}\n`)
+  const { findings, summary } = await verify()
+  assert.deepEqual(findings, [])
+  assert.equal(summary.lines, 4)
+})
 
 test('a vault as conversion leaves it has nothing to say', async () => {
   const { findings, summary } = await verify()

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import type { Random } from '../../src/core/clock.ts'
 import { VaultError } from '../../src/core/errors.ts'
 import { seededRandom } from '../../src/core/random.ts'
-import { removeSpentFences, rescueFolder } from '../../src/segment/rescue.ts'
+import { removeSpentChunks, rescueFolder } from '../../src/segment/rescue.ts'
 import { listAll, type ObjectStore } from '../../src/storage/object-store.ts'
 import { Stage, type Chances } from '../storage/turn-store.ts'
 import { folder, never, venue, World } from './ship-world.ts'
@@ -47,7 +47,7 @@ async function rescuer(world: World, stage: Stage, random: Random, by: string, s
   for (let times = 0; times < 3; times++) {
     await pause(stage, random)
     await tries(2, () => rescueFolder(world.rescuer(store, by), venue, folder, never))
-    await tries(1, () => removeSpentFences(store, venue, never))
+    await tries(1, () => removeSpentChunks(store, venue, never))
   }
 }
 
