@@ -5,6 +5,7 @@
 
 import { forEachAtOnce } from '../core/at-once.ts'
 import { readBindings } from '../table/bindings.ts'
+import { ByIdentity } from '../table/by-identity.ts'
 import type { Receipt, ReceiptSource } from '../table/receipt.ts'
 import { currentReceipt } from '../table/receipts.ts'
 import type { ReadyFile } from './plan.ts'
@@ -14,15 +15,17 @@ import type { ClaimDeps } from './job-claim.ts'
 const looksAtOnce = 16
 
 export class KnownSources {
-  /** Of segments in raw/ready, by `identityOf`. */
-  readonly ready = new Map<string, ReceiptSource>()
+  /** Of segments in raw/ready. */
+  readonly ready = new ByIdentity<ReceiptSource>()
   /** Labels under raw/archive. */
   readonly archived = new Set<string>()
 
   /** @param files what raw/ready holds now: the rest is forgotten */
   keepReady(files: readonly ReadyFile[]): void {
-    const here = new Set(files.map(({ peek }) => (peek.header === null ? '' : identityOf(peek.header))))
-    for (const identity of this.ready.keys()) if (!here.has(identity)) this.ready.delete(identity)
+    const here = new ByIdentity<true>()
+    for (const { header } of files.map(({ peek }) => peek))
+      if (header !== null) here.set(header.recorder, header.n, true)
+    this.ready.retain((recorder, firstN) => here.get(recorder, firstN) === true)
   }
 
   /** @param labels what raw/archive holds now: the rest is forgotten */
@@ -34,7 +37,7 @@ export class KnownSources {
   /** Until the next `keepReady` also of segments that are gone. */
   learnReady(receipts: readonly Receipt[]): void {
     for (const source of receipts.flatMap(({ sources }) => sources))
-      this.ready.set(identityOf({ recorder: source.recorder, n: source.first_n }), source)
+      this.ready.set(source.recorder, source.first_n, source)
   }
 
   /** Until the next `keepArchived` also of segments that are not there. */
@@ -48,7 +51,7 @@ export class KnownSources {
     segments: readonly ReadySegment[],
     signal: AbortSignal,
   ): Promise<void> {
-    const unknown = segments.filter(({ header }) => !this.ready.has(identityOf(header)))
+    const unknown = segments.filter(({ header }) => this.ready.get(header.recorder, header.n) === undefined)
     await forEachAtOnce(unknown, looksAtOnce, async ({ header }) => {
       signal.throwIfAborted()
       const segment = { recorder: header.recorder, firstN: header.n }
@@ -57,9 +60,4 @@ export class KnownSources {
       if (receipt !== undefined) this.learnReady([receipt])
     })
   }
-}
-
-/** What a segment is, whatever it is called. */
-export function identityOf({ recorder, n }: { readonly recorder: string; readonly n: number }): string {
-  return `${recorder}_${n}`
 }

@@ -2,11 +2,11 @@
 
 import { isRecorderId } from '../core/ids.ts'
 import { isOfThisFormat, type SegmentPeek } from '../segment/peek.ts'
-import { compareLabels, parseSegmentLabel, rawReady, readyLabel, readySegmentKey } from '../storage/keys.ts'
+import { compareLabels, isReadySegment, parseSegmentLabel, rawReady, readyLabel } from '../storage/keys.ts'
 import type { ObjectInfo } from '../storage/object-store.ts'
+import type { ByIdentity } from '../table/by-identity.ts'
 import type { ReceiptSource } from '../table/receipt.ts'
 import type { ReadySegment } from './job.ts'
-import { identityOf } from './known-sources.ts'
 
 /** Hours of segments' labels as text, `20251203T14`; half-open, null: without end. */
 export interface HourRange {
@@ -37,13 +37,13 @@ export interface RoundPlan {
 }
 
 /**
- * @param converted what receipts say of segments that lie there, by `identityOf`
+ * @param converted what receipts say of segments that lie there
  * @param deleteRaw false: what a receipt names stays and needs nothing more
  */
 export function planRound(
   venue: string,
   files: readonly ReadyFile[],
-  converted: ReadonlyMap<string, ReceiptSource>,
+  converted: Pick<ByIdentity<ReceiptSource>, 'get'>,
   hours: HourRange,
   deleteRaw: boolean,
 ): RoundPlan {
@@ -55,7 +55,7 @@ export function planRound(
     const judged = judge(venue, file)
     if ('reason' in judged) foreign.push(judged)
     else if (isInRange(judged.label, hours)) {
-      const source = converted.get(identityOf(judged.header))
+      const source = converted.get(judged.header.recorder, judged.header.n)
       if (source?.size_bytes !== judged.sizeBytes) segments.push(judged)
       else if (source.seal_problem !== undefined) foreign.push(keptForSeal(judged.key, source.seal_problem))
       else if (deleteRaw) unfinished.push(judged)
@@ -97,7 +97,7 @@ function judge(venue: string, { object, peek }: ReadyFile): ReadySegment | Forei
     )
   if (header.venue !== venue)
     return foreign(key, `is of venue ${header.venue}`, `move it to ${rawReady('<its venue>')}`)
-  if (parseSegmentLabel(label) === undefined || readySegmentKey(venue, label) !== key)
+  if (!isReadySegment(venue, label, key))
     return foreign(
       key,
       'is not called segment_<hour>_<counter>.ndjson',

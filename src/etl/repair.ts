@@ -14,7 +14,7 @@ import { peekSegment } from '../segment/peek.ts'
 import { publishSegment } from '../segment/publish.ts'
 import { writeSealed } from '../segment/reseal.ts'
 import type { Disk } from '../storage/disk.ts'
-import { parseSegmentLabel, rawReady, rawRejected, readyLabel, readySegmentKey } from '../storage/keys.ts'
+import { isReadySegment, rawReady, rawRejected, readyLabel } from '../storage/keys.ts'
 import { listAll, type ObjectInfo } from '../storage/object-store.ts'
 import type { ReceiptSource } from '../table/receipt.ts'
 import { currentReceipt, readReceipts } from '../table/receipts.ts'
@@ -129,7 +129,7 @@ function planOf(
   source: ReceiptSource | undefined,
 ): Plan {
   const left = (problem: string, remedy: string): Plan => ({ kind: 'left', problem, remedy })
-  if (parseSegmentLabel(label) === undefined || readySegmentKey(venue, label) !== key)
+  if (!isReadySegment(venue, label, key))
     return {
       kind: 'foreign',
       problem: 'is not called as a segment of this vault is',

@@ -8,7 +8,8 @@ import { readAdoptedFolders, type AdoptedFolder } from '../table/adopted.ts'
 import { readReceipts, ReceiptCache } from '../table/receipts.ts'
 import { stagedPartKey } from '../table/staged.ts'
 import type { MayRead } from './prune/names-read.ts'
-import { joinSegments, listRaw, type SegmentEntry } from './segments.ts'
+import { joinSegments } from './join-segments.ts'
+import { listRaw, type SegmentEntry } from './segments.ts'
 
 export type NumberTypes = ReadonlyMap<TableName, ReadonlySet<NumberType>>
 

@@ -106,28 +106,6 @@ export async function chunkKeys(store: ObjectStore, rawKey: string, signal: Abor
   return objects.map((object) => object.key).filter((key) => key.endsWith('.ndjson'))
 }
 
-/** Every segment of a venue, oldest label first. Pure. Of a million, what is made for each counts: its entry, and a place in a map or two. */
-export function joinSegments(raw: RawListing, receipts: readonly Receipt[]): SegmentEntry[] {
-  const archived = archivedByLabel(raw.archived)
-  const converted = convertedSegments(receipts, archived)
-  const published = new Set(raw.entries.filter((each) => each.state !== 'active').map(identityOf))
-  const isLeftover = (entry: SegmentEntry): boolean =>
-    entry.state === 'active' &&
-    entry.header !== null &&
-    (published.has(identityOf(entry)) || receiptOf(entry, converted) !== undefined)
-  const present = raw.entries
-    .filter((entry) => !isLeftover(entry))
-    .map((entry) => withReceipt(entry, converted))
-  for (const { source } of present)
-    if (source !== null) converted.get(source.recorder)!.delete(source.first_n)
-  const entries = [...present]
-  for (const segments of converted.values()) for (const entry of segments.values()) entries.push(entry)
-  for (const entry of entries) archived.delete(entry.label)
-  for (const object of archived.size === 0 ? [] : raw.archived)
-    if (archived.has(labelOf(object.key))) entries.push(unreceipted(object))
-  return entries.sort((a, b) => compareText(a.label, b.label) || compareText(recorderOf(a), recorderOf(b)))
-}
-
 /** The label a raw object's key bears: its file name without endings, or the name of its chunks' folder without the recorder. */
 export function labelOf(key: string): string {
   if (key.endsWith('/'))
@@ -194,93 +172,11 @@ async function isFence(store: ObjectStore, rawKey: string, signal: AbortSignal):
   return isFenced && chunks.length === 0
 }
 
-/** By recorder and first counter: not by one text of both, which would have to be made for each segment. */
-type Converted = Map<string, Map<number, SegmentEntry>>
-
-/** Of several receipts that name a segment the last. */
-function convertedSegments(
-  receipts: readonly Receipt[],
-  archived: ReadonlyMap<string, ObjectInfo>,
-): Converted {
-  const converted: Converted = new Map()
-  for (const receipt of receipts)
-    for (const source of receipt.sources) {
-      let segments = converted.get(source.recorder)
-      if (segments === undefined) converted.set(source.recorder, (segments = new Map()))
-      segments.set(source.first_n, remembered(receipt, source, archived.get(source.label)))
-    }
-  return converted
-}
-
-/** Of several objects with a label the first: strangers in folders of their own are listed after `date=…`. */
-function archivedByLabel(objects: readonly ObjectInfo[]): Map<string, ObjectInfo> {
-  const archived = new Map<string, ObjectInfo>()
-  for (const object of objects) {
-    const label = labelOf(object.key)
-    if (!archived.has(label)) archived.set(label, object)
-  }
-  return archived
-}
-
-/** Raw bytes that a receipt already covers wait only to be removed. */
-function withReceipt(entry: SegmentEntry, converted: Converted): SegmentEntry {
-  const found = receiptOf(entry, converted)
-  if (found === undefined) return entry
-  return { ...entry, receipt: found.receipt, source: found.source, state: 'converted' }
-}
-
-function receiptOf({ header }: SegmentEntry, converted: Converted): SegmentEntry | undefined {
-  return header === null ? undefined : converted.get(header.recorder)?.get(header.n)
-}
-
-function remembered(receipt: Receipt, source: ReceiptSource, raw: ObjectInfo | undefined): SegmentEntry {
-  return {
-    label: source.label,
-    state: raw === undefined ? 'converted' : 'archived',
-    rawKey: raw?.key ?? null,
-    sizeBytes: raw?.sizeBytes ?? source.size_bytes,
-    modifiedMs: raw?.modifiedMs ?? null,
-    header: null,
-    seal: null,
-    receipt,
-    source,
-    problem: null,
-  }
-}
-
-function unreceipted(object: ObjectInfo): SegmentEntry {
-  return {
-    label: labelOf(object.key),
-    state: 'foreign',
-    rawKey: object.key,
-    sizeBytes: object.sizeBytes,
-    modifiedMs: object.modifiedMs,
-    header: null,
-    seal: null,
-    receipt: null,
-    source: null,
-    problem: 'no receipt names it',
-  }
-}
-
 /** `raw/processing/coinbase/<job>.<k>.claim.json` → `<job>`. */
 function jobOfClaim(key: string): string {
   return key.slice(key.lastIndexOf('/') + 1).replace(/(\.\d+)?\.claim\.json$/, '')
 }
 
-function identityOf(entry: SegmentEntry): string {
-  return `${entry.header?.recorder}_${entry.header?.n}`
-}
-
-/** Of a receipt's segment: several recorders that shipped from spools may have used one label. */
-function recorderOf({ source }: SegmentEntry): string {
-  return source?.recorder ?? ''
-}
-
 function toNs(text: string | null): bigint | null {
   return text === null ? null : BigInt(text)
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }

@@ -12,7 +12,8 @@ import { chainHoles } from './chain.ts'
 import { numberTypesOf, type Catalog } from './catalog.ts'
 import { lastFrames, type LastFrame } from './last-frames.ts'
 import { recorderStatus, type RecorderStatus } from './recorder-status.ts'
-import { joinSegments, listRaw, type SegmentEntry } from './segments.ts'
+import { joinSegments } from './join-segments.ts'
+import { listRaw, type SegmentEntry } from './segments.ts'
 
 /** One stage of the path. Ages in milliseconds since an object was stored; null where there is none. */
 export interface StageStatus {

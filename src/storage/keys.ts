@@ -16,11 +16,13 @@ export function segmentLabel(hour: string, counter: number): string {
   return `segment_${hour}_${String(counter).padStart(5, '0')}`
 }
 
+const labelStart = /^segment_(\d{8}T\d{2})_(\d{5,})(?:\.|$)/
+
 /** The hour and counter of a label or of a file name that begins with one; undefined when it is none of ours. */
 export function parseSegmentLabel(
   name: string,
 ): { readonly hour: string; readonly counter: number } | undefined {
-  const match = /^segment_(\d{8}T\d{2})_(\d{5,})(?:\.|$)/.exec(name)
+  const match = labelStart.exec(name)
   return match === null ? undefined : { hour: match[1]!, counter: Number(match[2]) }
 }
 
@@ -73,6 +75,18 @@ export function readyLabel(venue: string, key: string): string {
 }
 
 const ending = '.ndjson'
+
+/** Whether an object lies where segments wait, under a name that they have. A quarter of what a plan takes, were its key built to be compared. */
+export function isReadySegment(venue: string, label: string, key: string): boolean {
+  const from = rawReady(venue).length
+  return (
+    labelStart.test(label) &&
+    key.length === from + label.length + ending.length &&
+    key.startsWith(rawReady(venue)) &&
+    key.startsWith(label, from) &&
+    key.endsWith(ending)
+  )
+}
 
 export const archivedSegmentKey = (
   venue: string,

@@ -2,7 +2,7 @@
 
 import { VaultError } from '../../core/errors.ts'
 import { isOfThisFormat } from '../../segment/peek.ts'
-import { parseSegmentLabel, readySegmentKey } from '../../storage/keys.ts'
+import { isReadySegment } from '../../storage/keys.ts'
 import type { Receipt } from '../../table/receipt.ts'
 import type { Catalog } from '../catalog.ts'
 import { segmentFacts, type SegmentEntry } from '../segments.ts'
@@ -130,7 +130,7 @@ function refuseUnreadable(venue: string, entry: SegmentEntry): void {
 /** It lies where segments wait, under a name that they have; whether or not more of it can be read. */
 function isWaiting(venue: string, { rawKey, label, header }: SegmentEntry): boolean {
   const isOfVenue = header === null || !isOfThisFormat(header) || header.venue === venue
-  return isOfVenue && parseSegmentLabel(label) !== undefined && rawKey === readySegmentKey(venue, label)
+  return isOfVenue && rawKey !== null && isReadySegment(venue, label, rawKey)
 }
 
 /** undefined for what is not sealed, is none of ours, or has no lines. */
