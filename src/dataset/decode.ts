@@ -228,7 +228,8 @@ function toMicroseconds(text: string): string | null {
   return BigInt.asIntN(64, cut) === cut ? formatRfc3339Ns(cut) : null
 }
 
-function joinExtra(frame: string | null, event: string | null, row: string | null): string | null {
+/** Objects of members that have no column, as `extra` holds them; null: nothing is left. */
+export function joinExtra(frame: string | null, event: string | null, row: string | null): string | null {
   const parts = [
     frame === null ? '' : `"frame":${frame}`,
     event === null ? '' : `"event":${event}`,

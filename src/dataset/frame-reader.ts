@@ -1,12 +1,14 @@
 /**
- * The fast way from a frame's bytes to rows: frames that stand exactly as the venue prints them. Keys in any order, each known and
- * there once, no spaces, no escapes, every value as its column prints it: of such a frame nothing is lost but the order of its keys.
+ * The fast way from a frame's bytes to rows: frames that stand as the venue prints them. Keys in any order, no spaces, no escapes, every value
+ * of a known one as its column prints it, the others kept as they stand: of such a frame nothing is lost but the order of its keys.
  * Anything else is left to decode.ts. Pure.
  */
 
 import { readDecimal } from './decimal-bytes.ts'
+import { joinExtra } from './decode.ts'
 import { InstantReader } from './instant-bytes.ts'
 import { readCount, writeBillions } from './int64.ts'
+import { plainMemberEnd, plainStringEnd } from './plain-member.ts'
 import { ProductReader } from './product-reader.ts'
 import type { FrameMark, RowColumns, WordColumn } from './row-columns.ts'
 import type { FieldKind, TableShape } from './shape.ts'
@@ -21,17 +23,24 @@ const closeList = 0x5d
 /** The keys of one kind of object, as they stand before their values. */
 class Keys {
   readonly tokens: readonly Token[]
+  readonly #names: ReadonlySet<string>
   readonly #needed: number
 
   /** @param optional which of them may be absent, by index */
   constructor(tokens: readonly string[], optional: readonly number[] = []) {
     this.tokens = tokens.map((one) => new Token(one))
+    this.#names = new Set(tokens.map((one) => one.slice(1, one.indexOf('"', 1))))
     this.#needed = tokens.reduce((bits, _, i) => (optional.includes(i) ? bits : bits | (1 << i)), 0)
   }
 
   /** @param seen a bit for each that was there */
   areThere(seen: number): boolean {
     return (seen & this.#needed) === this.#needed
+  }
+
+  /** @param name of a key that stands in no way of these */
+  isForeign(name: string): boolean {
+    return !this.#names.has(name)
   }
 }
 
@@ -74,6 +83,10 @@ export class FrameReader {
   #at = 0
   #until = 0
   #hasClientId = false
+  /** Members without a column of the row that was read last, of the first row of the event, of the first event and its first row. */
+  #rowRest = ''
+  #firstRowRest = ''
+  #firstRests: readonly [event: string, row: string] = noRests
 
   constructor(rows: RowColumns) {
     const { shape } = rows
@@ -85,7 +98,7 @@ export class FrameReader {
     this.#eventKeys = eventKeysOf(shape)
     this.#rowKeys = new Keys(
       shape.fields.map((one) => `"${one.name}":"`),
-      shape.fields.flatMap((one, i) => (one.isOptional ? [i] : [])),
+      shape.fields.flatMap((one, i) => (one.kind === 'fixed' || one.kind === 'product' ? [] : [i])),
     )
     this.#fields = shape.fields.map((one) => ({
       kind: one.kind,
@@ -117,16 +130,26 @@ export class FrameReader {
 
   #readFrame(frame: number): boolean {
     if (!this.#is(openObject)) return false
+    const first = this.#rows.rows
+    let rest = ''
     let seen = 0
     for (let next = 0; ;) {
       const key = this.#key(frameKeys, next, seen)
-      if (key < 0 || !this.#readOfFrame(key, frame)) return false
-      seen |= 1 << key
-      next = key + 1
-      if (this.#is(comma)) continue
-      this.#hasClientId = (seen & 2) !== 0
-      return this.#is(closeObject) && frameKeys.areThere(seen)
+      if (key < 0) {
+        const member = this.#foreign(frameKeys)
+        if (member === '') return false
+        rest = joined(rest, member)
+      } else {
+        if (!this.#readOfFrame(key, frame)) return false
+        seen |= 1 << key
+        next = key + 1
+      }
+      if (!this.#is(comma)) break
     }
+    this.#hasClientId = (seen & 2) !== 0
+    if (!this.#is(closeObject) || !frameKeys.areThere(seen)) return false
+    if (rest !== '') this.#rows.setExtra(first, extraOf(rest, ...this.#firstRests))
+    return true
   }
 
   #readOfFrame(key: number, frame: number): boolean {
@@ -169,19 +192,27 @@ export class FrameReader {
     const first = rows.rows
     let type = 0
     let product = 0
+    let rest = ''
     let seen = 0
     for (let next = 0; ;) {
       const key = this.#key(this.#eventKeys, next, seen)
-      if (key < 0) return false
-      if (key === 0) type = this.#word(eventTypes)
-      else if (key === 1 && this.#productInEvent) product = this.#readProduct()
-      else if (!this.#readRows(frame)) return false
-      if (type < 0 || product < 0) return false
-      seen |= 1 << key
-      next = key + 1
+      if (key < 0) {
+        const member = this.#foreign(this.#eventKeys)
+        if (member === '') return false
+        rest = joined(rest, member)
+      } else {
+        if (key === 0) type = this.#word(eventTypes)
+        else if (key === 1 && this.#productInEvent) product = this.#readProduct()
+        else if (!this.#readRows(frame)) return false
+        if (type < 0 || product < 0) return false
+        seen |= 1 << key
+        next = key + 1
+      }
       if (!this.#is(comma)) break
     }
     if (!this.#is(closeObject) || !this.#eventKeys.areThere(seen)) return false
+    if (rest !== '') rows.setExtra(first, extraOf('', rest, this.#firstRowRest))
+    if (eventIndex === 0) this.#firstRests = [rest, this.#firstRowRest]
     for (let at = first; at < rows.rows; at++) {
       rows.isSnapshot.words[at] = type
       rows.eventIndex.words[at] = eventIndex
@@ -199,6 +230,7 @@ export class FrameReader {
       // Counted before it is whole: what it left out is taken back with it.
       rows.rows++
       if (!this.#readRow(at)) return false
+      if (rowIndex === 0) this.#firstRowRest = this.#rowRest
       if (!this.#is(comma)) return this.#is(closeList)
     }
   }
@@ -206,17 +238,26 @@ export class FrameReader {
   #readRow(at: number): boolean {
     if (!this.#is(openObject)) return false
     const fields = this.#fields
+    let rest = ''
     let seen = 0
     for (let next = 0; ;) {
       const key = this.#key(this.#rowKeys, next, seen)
-      if (key < 0 || !this.#readValue(fields[key]!, at)) return false
-      seen |= 1 << key
-      next = key + 1
-      if (this.#is(comma)) continue
-      if (!this.#is(closeObject) || !this.#rowKeys.areThere(seen)) return false
-      if (seen !== (1 << fields.length) - 1) this.#setAbsent(at, seen)
-      return true
+      if (key < 0) {
+        const member = this.#foreign(this.#rowKeys)
+        if (member === '') return false
+        rest = joined(rest, member)
+      } else {
+        if (!this.#readValue(fields[key]!, at)) return false
+        seen |= 1 << key
+        next = key + 1
+      }
+      if (!this.#is(comma)) break
     }
+    if (!this.#is(closeObject) || !this.#rowKeys.areThere(seen)) return false
+    if (seen !== (1 << fields.length) - 1) this.#setAbsent(at, seen)
+    if (rest !== '') this.#rows.setExtra(at, extraOf('', '', rest))
+    this.#rowRest = rest
+    return true
   }
 
   #setAbsent(at: number, seen: number): void {
@@ -274,6 +315,15 @@ export class FrameReader {
     return -1
   }
 
+  /** The member that stands there as text, if it is one that no column knows; empty when it is not, or not plain. */
+  #foreign(keys: Keys): string {
+    const from = this.#at
+    const keyEnd = plainStringEnd(this.#bytes, from, this.#until)
+    if (keyEnd < 0 || !keys.isForeign(this.#bytes.toString('latin1', from + 1, keyEnd - 1))) return ''
+    const end = plainMemberEnd(this.#bytes, from, this.#until)
+    return this.#moveTo(end) ? this.#bytes.toString('latin1', from, end) : ''
+  }
+
   #take(token: Token): boolean {
     if (!token.standsAt(this.#view, this.#at, this.#until)) return false
     this.#at += token.sizeBytes
@@ -290,6 +340,21 @@ export class FrameReader {
     this.#at = at
     return at >= 0
   }
+}
+
+const noRests = ['', ''] as const
+
+function joined(members: string, member: string): string {
+  return members === '' ? member : `${members},${member}`
+}
+
+/** @param frame its members without a column, and so on; empty: none */
+function extraOf(frame: string, event: string, row: string): string {
+  return joinExtra(objectOf(frame), objectOf(event), objectOf(row))!
+}
+
+function objectOf(members: string): string | null {
+  return members === '' ? null : `{${members}}`
 }
 
 /** What lies between microseconds is cut off. */

@@ -146,7 +146,9 @@ export class RowColumns {
   readonly eventIndex = new WordColumn(1)
   readonly rowIndex = new WordColumn(1)
   readonly values: readonly ValueColumn[]
-  readonly extra = new Map<number, string>()
+  /** Codes of `extras`, 0 where a row has none; not among `ofRow`, since most segments have none at all. */
+  readonly extra = new WordColumn(1)
+  readonly extras = new Texts([''])
   frames = 0
   rows = 0
   /** Characters of texts of single rows, and what it takes to keep each. */
@@ -178,26 +180,34 @@ export class RowColumns {
   /** Memory of the rows, about. */
   get sizeBytes(): number {
     const words = (columns: readonly WordColumn[]): number => columns.reduce((sum, one) => sum + one.width, 0)
-    const dictionaries = [this.conns, this.clientIds, this.channels, ...this.values.map((one) => one.words)]
+    const { conns, clientIds, channels, extras, values } = this
+    const dictionaries = [conns, clientIds, channels, extras, ...values.map((one) => one.words)]
     return (
       this.rows * words(this.ofRow) * 4 +
       this.frames * words(this.ofFrame.all) * 4 +
       this.#textBytes +
+      extras.values.length * textOverheadBytes +
       dictionaries.reduce((sum, one) => sum + one.size, 0)
     )
   }
 
   /** Whether its dictionaries are worth keeping for the next rows. */
   get hasFewTexts(): boolean {
-    return [this.conns, this.clientIds, ...this.values.map((one) => one.words)].every((one) => one.areFew)
+    const { conns, clientIds, extras, values } = this
+    return [conns, clientIds, extras, ...values.map((one) => one.words)].every((one) => one.areFew)
+  }
+
+  get hasExtras(): boolean {
+    return this.extras.values.length > 1
   }
 
   /** Makes room for one more row. @returns its index; it counts when `rows` is set past it */
   nextRow(): number {
     if (this.rows === this.#rowsMax) {
       this.#rowsMax *= growth
-      for (const column of this.ofRow) column.grow(this.#rowsMax)
+      for (const column of [...this.ofRow, this.extra]) column.grow(this.#rowsMax)
     }
+    this.extra.words[this.rows] = 0
     return this.rows
   }
 
@@ -212,9 +222,8 @@ export class RowColumns {
 
   /** Forgets all rows and keeps their memory, and the texts that repeat. */
   clear(): void {
-    for (const column of [...this.ofRow, ...this.ofFrame.all]) column.nulls = null
+    for (const column of [...this.ofRow, this.extra, ...this.ofFrame.all]) column.nulls = null
     for (const { texts } of this.values) texts.clear()
-    this.extra.clear()
     this.#textBytes = 0
     this.frames = 0
     this.rows = 0
@@ -263,8 +272,13 @@ export class RowColumns {
       const text = row.texts[field.column] ?? null
       if (keepsTexts && text !== null && text !== row.values[field.column]) this.#keep(texts, at, text)
     }
-    if (row.extra !== null) this.#keep(this.extra, at, row.extra)
+    if (row.extra !== null) this.setExtra(at, row.extra)
     this.rows++
+  }
+
+  /** @param text of the members that no column has */
+  setExtra(at: number, text: string): void {
+    this.extra.words[at] = this.extras.codeOf(text)
   }
 
   #keep(texts: Map<number, string>, at: number, text: string): void {

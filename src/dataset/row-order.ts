@@ -16,8 +16,7 @@ export interface RowGroup {
 export function sortRows(rows: RowColumns): RowGroup[] {
   const sorting = new Sorting(rows)
   const { groups, places } = sorting.run()
-  arrangeColumns(rows.ofRow, places)
-  arrangeMap(rows.extra, places)
+  arrangeColumns(rows.hasExtras ? [...rows.ofRow, rows.extra] : rows.ofRow, places)
   for (const { texts } of rows.values) arrangeMap(texts, places)
   return groups
 }

@@ -17,8 +17,6 @@ export interface Field {
   readonly column: string
   readonly kind: FieldKind
   readonly values: readonly string[]
-  /** May be absent without being unusual. */
-  readonly isOptional: boolean
 }
 
 export interface TableShape {
@@ -33,7 +31,7 @@ export interface TableShape {
 }
 
 function field(name: string, kind: FieldKind, column = name, values: readonly string[] = []): Field {
-  return { name, column, kind, values, isOptional: false }
+  return { name, column, kind, values }
 }
 
 export const shapes: readonly TableShape[] = [
@@ -73,7 +71,7 @@ export const shapes: readonly TableShape[] = [
     fields: [
       field('type', 'fixed', 'type', ['ticker']),
       field('product_id', 'product'),
-      ...tickerDecimals.map((name) => ({ ...field(name, 'decimal'), isOptional: true })),
+      ...tickerDecimals.map((name) => field(name, 'decimal')),
     ],
     snapshotColumn: 'is_snapshot',
   },

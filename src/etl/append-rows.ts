@@ -122,7 +122,7 @@ function columnsOf(rows: RowColumns, numberType: NumberType): (Staged | Constant
     coded('frame', 'client_id', rows.clientIds, ofFrame.clientId),
     words('row', 'event_index', INTEGER, rows.eventIndex),
     words('row', 'row_index', INTEGER, rows.rowIndex),
-    sparse('extra', rows.extra),
+    extraOf(rows),
   ]
 }
 
@@ -131,6 +131,14 @@ function stagedValue({ field, column, words }: ValueColumn): Staged | Constant {
   if (field.kind === 'word') return coded('row', field.column, words, column)
   const type = field.kind === 'decimal' ? DECIMAL(38, 18) : field.kind === 'time' ? TIMESTAMPTZ : BIGINT
   return { kind: 'row', name: field.column, type, column, itemBytes: column.width * 4 }
+}
+
+/** Most rows of most segments have none. */
+function extraOf({ extra, extras, rows, hasExtras }: RowColumns): Staged | Constant {
+  if (!hasExtras) return { kind: 'constant', name: 'extra', sql: 'NULL::VARCHAR' }
+  extra.nulls = new Uint8Array(extra.words.length)
+  for (let at = 0; at < rows; at++) if (extra.words[at] === 0) extra.nulls[at] = 1
+  return coded('row', 'extra', extras, extra)
 }
 
 function sparse(name: string, texts: ReadonlyMap<number, string>): Staged | Constant {

@@ -24,10 +24,10 @@ function readFast(frame: string, shape: TableShape): RowColumns | undefined {
   return isRead ? rows : undefined
 }
 
-/** The same by the exact way; undefined where that cannot say all of it in columns. */
+/** The same by the exact way; undefined where that has no rows for it. */
 function readExactly(frame: string): RowColumns | undefined {
   const decoded = decodeFrame(frame, (product) => /^[A-Z0-9]/.test(product))
-  if (decoded.kind !== 'rows' || decoded.rows.some(({ extra }) => extra !== null)) return undefined
+  if (decoded.kind !== 'rows') return undefined
   const rows = new RowColumns(decoded.shape, new Texts())
   rows.addDecoded(mark, decoded.facts, decoded.rows, false)
   return rows
@@ -47,6 +47,7 @@ function contentOf(rows: RowColumns): unknown {
   return {
     rows: rows.rows,
     numbers: rows.ofRow.filter((one) => one !== rows.product).map((one) => valuesOf(one, rows.rows)),
+    extras: texts(rows.extra, rows.extras, rows.rows),
     products: texts(rows.product, rows.products, rows.rows),
     times: [ofFrame.n, ofFrame.recvNs, ofFrame.exchangeNs, ofFrame.sequence, ofFrame.day].map((one) =>
       valuesOf(one, rows.frames),
@@ -63,7 +64,7 @@ function assertSame(frame: string): boolean {
   const fast = readFast(frame, shapeIn(frame) ?? shapes[0]!)
   if (fast === undefined) return false
   const exact = readExactly(frame)
-  assert.ok(exact !== undefined, `the columns do not say all of ${frame}`)
+  assert.ok(exact !== undefined, `there are no rows of ${frame}`)
   assert.deepEqual(contentOf(fast), contentOf(exact), frame)
   return true
 }
@@ -92,6 +93,23 @@ test('keys may stand in any order, each of them once', () => {
     l2(event(update('"1"')), ',"channel":"l2_data"'),
   ])
     assert.equal(assertSame(doubled), false, doubled)
+})
+
+test('members that no column knows take the fast way, wherever they stand, and are kept as they stand', () => {
+  const known = '"side":"bid","event_time":"2025-12-03T14:00:00.5Z","price_level":"1","new_quantity":"2"'
+  const member = '"flags":{"a":[1,-2.5e+3,true,null,{}],"b":""}'
+  for (const row of [`${known},${member}`, `${member},${known}`, `"x":0,${known},"x":1,${member}`])
+    for (const after of ['', `,${member}`, `,"type2":"update",${member}`]) {
+      const frame = l2(event(`{${row}},{${known}},{${row}}`).replace(/}$/, `${after}}`), after)
+      assert.ok(assertSame(frame), frame)
+      assert.ok(assertSame(l2(`${event(`{${row}}`)},${event(`{${known}}`)}`, after)))
+    }
+})
+
+test('a field of a row that the venue no longer sends takes the fast way', () => {
+  assert.ok(assertSame(l2(event('{"side":"bid","price_level":"1","new_quantity":"2"}'))))
+  assert.ok(assertSame(l2(event('{"price_level":"1","venue_time":"2025"}'))))
+  assert.equal(assertSame(l2(event('{}'))), false)
 })
 
 test('what a declined frame left does not show in the next', () => {
@@ -155,6 +173,29 @@ test('whatever numbers and times a frame has, both ways agree', () => {
       },
     ),
     { numRuns: 2000 },
+  )
+})
+
+const places = ['{"side"', '"price_level"', '"updates"', '"type"', '"events"', '"sequence_num"', '}]}', '}]']
+const foreign = fc.tuple(
+  fc.constantFrom(...places),
+  fc.oneof(fc.constantFrom('price_level', 'type', 'product_id', 'events', 'x'), fc.string({ maxLength: 4 })),
+  fc.oneof(fc.json({ maxDepth: 3 }), fc.stringMatching(/^[-+0-9.eE"{}[\]:,a-z \\]{1,6}$/)),
+)
+
+test('whatever members stand beside the known ones, both ways agree', () => {
+  fc.assert(
+    fc.property(fc.array(foreign, { minLength: 1, maxLength: 4 }), (members) => {
+      let frame = l2(`${event(`${update('"1"')},${update('"2"')}`)},${event(update('"3"'))}`)
+      for (const [place, key, value] of members) {
+        const text = `${JSON.stringify(key)}:${value}`
+        if (place === '{"side"') frame = frame.replace(place, `{${text},"side"`)
+        else if (place.startsWith('}')) frame = frame.replace(place, `,${text}${place}`)
+        else frame = frame.replace(place, `${text},${place}`)
+      }
+      assertSame(frame)
+    }),
+    { numRuns: 5000 },
   )
 })
 

@@ -99,7 +99,7 @@ test('rows come by product, day and time, with all their values, and each group 
           day,
           id: tradeId!.column.words[(from + i) * 2],
           hasPrice: price!.column.nulls?.[from + i] !== 1,
-          extra: rows.extra.get(from + i),
+          extra: rows.extras.values[rows.extra.words[from + i]!] || undefined,
           ns: wanted[from + i]!.ns,
         }))
       })
