@@ -15,7 +15,7 @@ import { emptyStore } from '../src/storage/empty-store.ts'
 import { listAll, type ObjectInfo, type ObjectStore } from '../src/storage/object-store.ts'
 import { duckdb } from '../src/storage/duckdb.ts'
 import { comparePairs } from '../src/sync/compare.ts'
-import { ByIdentity } from '../src/table/by-identity.ts'
+import { ByIdentity } from '../src/segment/by-identity.ts'
 import type { Receipt } from '../src/table/receipt.ts'
 import { machine, median, printTable, tell } from './report.ts'
 

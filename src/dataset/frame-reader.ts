@@ -148,7 +148,7 @@ export class FrameReader {
     }
     this.#hasClientId = (seen & 2) !== 0
     if (!this.#is(closeObject) || !frameKeys.areThere(seen)) return false
-    if (rest !== '') this.#rows.setExtra(first, extraOf(rest, ...this.#firstRests))
+    this.#setExtra(first, rest, ...this.#firstRests)
     return true
   }
 
@@ -211,8 +211,8 @@ export class FrameReader {
       if (!this.#is(comma)) break
     }
     if (!this.#is(closeObject) || !this.#eventKeys.areThere(seen)) return false
-    if (rest !== '') rows.setExtra(first, extraOf('', rest, this.#firstRowRest))
     if (eventIndex === 0) this.#firstRests = [rest, this.#firstRowRest]
+    else this.#setExtra(first, '', rest, this.#firstRowRest)
     for (let at = first; at < rows.rows; at++) {
       rows.isSnapshot.words[at] = type
       rows.eventIndex.words[at] = eventIndex
@@ -231,6 +231,7 @@ export class FrameReader {
       rows.rows++
       if (!this.#readRow(at)) return false
       if (rowIndex === 0) this.#firstRowRest = this.#rowRest
+      else this.#setExtra(at, '', '', this.#rowRest)
       if (!this.#is(comma)) return this.#is(closeList)
     }
   }
@@ -255,7 +256,6 @@ export class FrameReader {
     }
     if (!this.#is(closeObject) || !this.#rowKeys.areThere(seen)) return false
     if (seen !== (1 << fields.length) - 1) this.#setAbsent(at, seen)
-    if (rest !== '') this.#rows.setExtra(at, extraOf('', '', rest))
     this.#rowRest = rest
     return true
   }
@@ -315,6 +315,12 @@ export class FrameReader {
     return -1
   }
 
+  /** @param frame members without a column, and so on; empty: none */
+  #setExtra(at: number, frame: string, event: string, row: string): void {
+    if (frame === '' && event === '' && row === '') return
+    this.#rows.setExtra(at, joinExtra(objectOf(frame), objectOf(event), objectOf(row))!)
+  }
+
   /** The member that stands there as text, if it is one that no column knows; empty when it is not, or not plain. */
   #foreign(keys: Keys): string {
     const from = this.#at
@@ -346,11 +352,6 @@ const noRests = ['', ''] as const
 
 function joined(members: string, member: string): string {
   return members === '' ? member : `${members},${member}`
-}
-
-/** @param frame its members without a column, and so on; empty: none */
-function extraOf(frame: string, event: string, row: string): string {
-  return joinExtra(objectOf(frame), objectOf(event), objectOf(row))!
 }
 
 function objectOf(members: string): string | null {

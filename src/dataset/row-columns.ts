@@ -183,7 +183,7 @@ export class RowColumns {
     const { conns, clientIds, channels, extras, values } = this
     const dictionaries = [conns, clientIds, channels, extras, ...values.map((one) => one.words)]
     return (
-      this.rows * words(this.ofRow) * 4 +
+      this.rows * (words(this.ofRow) + this.extra.width) * 4 +
       this.frames * words(this.ofFrame.all) * 4 +
       this.#textBytes +
       extras.values.length * textOverheadBytes +

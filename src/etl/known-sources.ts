@@ -5,7 +5,7 @@
 
 import { forEachAtOnce } from '../core/at-once.ts'
 import { readBindings } from '../table/bindings.ts'
-import { ByIdentity } from '../table/by-identity.ts'
+import { ByIdentity } from '../segment/by-identity.ts'
 import type { Receipt, ReceiptSource } from '../table/receipt.ts'
 import { currentReceipt } from '../table/receipts.ts'
 import type { ReadyFile } from './plan.ts'

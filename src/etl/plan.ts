@@ -4,7 +4,7 @@ import { isRecorderId } from '../core/ids.ts'
 import { isOfThisFormat, type SegmentPeek } from '../segment/peek.ts'
 import { compareLabels, isReadySegment, parseSegmentLabel, rawReady, readyLabel } from '../storage/keys.ts'
 import type { ObjectInfo } from '../storage/object-store.ts'
-import type { ByIdentity } from '../table/by-identity.ts'
+import type { ByIdentity } from '../segment/by-identity.ts'
 import type { ReceiptSource } from '../table/receipt.ts'
 import type { ReadySegment } from './job.ts'
 

@@ -8,7 +8,7 @@ import type { Clock, Random } from '../core/clock.ts'
 import { messageOf, systemCode, VaultError } from '../core/errors.ts'
 import type { ChunkFolder } from '../segment/chunk-folder.ts'
 import { peekSegment } from '../segment/peek.ts'
-import { removeSpentChunks } from '../segment/rescue.ts'
+import { removeSpentChunks } from '../segment/spent-chunks.ts'
 import { listSealed, shipGrowing, shipSealed, type GrowingFile, type ShipDeps } from '../segment/ship.ts'
 import { activeSegmentKey, rawActive } from '../storage/keys.ts'
 import { listAll, type ObjectInfo } from '../storage/object-store.ts'
@@ -62,6 +62,7 @@ export class Shipper {
   /** The growing segment's chunks as our last put left them. */
   #folder: (GrowingFile & { readonly state: ChunkFolder | 'fenced' }) | undefined
   #replicatedN = 0
+  #isTidy = false
 
   constructor(deps: ShipperDeps) {
     this.#deps = deps
@@ -107,7 +108,7 @@ export class Shipper {
   }
 
   async #round(signal: AbortSignal): Promise<void> {
-    const deps = { ...this.#deps, bucket: (this.#bucket ??= await this.#open(signal)) }
+    const deps = { ...this.#deps, bucket: (this.#bucket ??= await this.#deps.openBucket()) }
     // The order matters: what is sealed meanwhile was seen growing, or is listed as sealed, or both; never neither.
     const mark = this.#mark
     const files = await listAll(deps.spool, `${rawActive(deps.venue)}segment_`, signal)
@@ -124,12 +125,14 @@ export class Shipper {
     if (upTo > this.#replicatedN && (await this.#areNewer(others, mark.growing, signal)))
       this.#replicatedN = upTo
     await this.#tellState()
+    await this.#tidy(deps, signal)
   }
 
-  async #open(signal: AbortSignal): Promise<ShipDeps['bucket']> {
-    const bucket = await this.#deps.openBucket()
-    await removeSpentChunks(bucket, this.#deps.venue, signal)
-    return bucket
+  /** Once, and after all that waited: nothing may stand before what is to be brought over. */
+  async #tidy({ bucket, venue }: ShipDeps, signal: AbortSignal): Promise<void> {
+    if (this.#isTidy) return
+    this.#isTidy = true
+    for (const trouble of await removeSpentChunks(bucket, venue, signal)) this.#deps.onTrouble(trouble)
   }
 
   /** Whether other growing files hold nothing up to the mark: they were begun since, and are none that is about to be sealed. */

@@ -4,7 +4,7 @@
  */
 
 import type { ObjectInfo } from '../storage/object-store.ts'
-import { ByIdentity } from '../table/by-identity.ts'
+import { ByIdentity } from '../segment/by-identity.ts'
 import type { Receipt, ReceiptSource } from '../table/receipt.ts'
 import { labelOf, type RawListing, type SegmentEntry, type SegmentState } from './segments.ts'
 

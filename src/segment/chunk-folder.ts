@@ -4,7 +4,7 @@
  */
 
 import { VaultError } from '../core/errors.ts'
-import { chunkKey, parseChunkKey } from '../storage/keys.ts'
+import { chunkKey, parseChunkKey, rawActive } from '../storage/keys.ts'
 import { listAll, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
 
 export interface ChunkFolder {
@@ -19,6 +19,32 @@ export interface ChunkFolder {
   readonly isFenced: boolean
   /** The newest object's time, epoch milliseconds by the store's clock. */
   readonly modifiedMs: number
+}
+
+/** What a segment is, and what it is called. */
+export interface Identified {
+  readonly recorder: string
+  readonly firstN: number
+  readonly label: string
+}
+
+/** Of the folder's name. */
+export function ownerOf(folder: string): Identified {
+  return parseChunkKey(chunkKey(folder, 1))!
+}
+
+/** What lies in each folder of a growing segment. */
+export async function listChunkFolders(
+  store: ObjectStore,
+  venue: string,
+  signal: AbortSignal,
+): Promise<Map<string, ObjectInfo[]>> {
+  const folders = new Map<string, ObjectInfo[]>()
+  for (const object of await listAll(store, `${rawActive(venue)}segment_`, signal)) {
+    const folder = parseChunkKey(object.key)?.folder
+    if (folder !== undefined) folders.set(folder, [...(folders.get(folder) ?? []), object])
+  }
+  return folders
 }
 
 /** Longer objects are no fences and need not be read. */

@@ -9,29 +9,24 @@
 import type { Clock } from '../core/clock.ts'
 import { VaultError } from '../core/errors.ts'
 import { sha256Hex } from '../core/ids.ts'
-import {
-  bindingKey,
-  chunkKey,
-  parseChunkKey,
-  parseSegmentLabel,
-  rawActive,
-  rawReady,
-  segmentLabel,
-} from '../storage/keys.ts'
+import { chunkKey, parseSegmentLabel, segmentLabel } from '../storage/keys.ts'
 import type { Disk } from '../storage/disk.ts'
-import { listAll, type ObjectInfo, type ObjectStore } from '../storage/object-store.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
 import {
   isOwnersFence,
+  listChunkFolders,
+  ownerOf,
   putFence,
   readChunkFolder,
   readChunks,
   removeChunks,
   type ChunkFolder,
+  type Identified,
 } from './chunk-folder.ts'
 import type { Gap, LogEvent, SegmentHeader } from './format.ts'
 import { eventRest, LineEncoder } from './line.ts'
-import { peekSegment } from './peek.ts'
 import { publishFromElsewhere } from './publish.ts'
+import { PublishedSegments } from './published.ts'
 import { writeSealed, type Resealed } from './reseal.ts'
 
 export interface RescueDeps {
@@ -50,12 +45,6 @@ export const abandonedAfterMs = 60_000
 
 /** When each folder was first seen as it is, by our own monotonic clock. */
 export type RescueMemory = Map<string, { readonly state: string; readonly sinceMs: number }>
-
-interface Identified {
-  readonly recorder: string
-  readonly firstN: number
-  readonly label: string
-}
 
 export interface Rescued extends Identified {
   readonly lines: number
@@ -112,28 +101,6 @@ async function rescueOrTell(
   }
 }
 
-/**
- * Removes what owners left of published segments: chunks, by one that died between publishing and removing them, and fences before a first
- * chunk. Nobody will come back for these; a rescuer's fence stays for ever.
- */
-export async function removeSpentChunks(
-  store: ObjectStore,
-  venue: string,
-  signal: AbortSignal,
-): Promise<void> {
-  for (const folder of (await chunkFolders(store, venue, signal)).keys()) {
-    const found = await readChunkFolder(store, folder, signal)
-    const isSpent = found.chunks.length > 0 || isOwnersFence(found)
-    if (!isSpent || !(await isPublished(store, venue, ownerOf(folder), signal))) continue
-    await removeChunks(store, found)
-    if (isOwnersFence(found)) await store.delete(chunkKey(folder, 1))
-  }
-}
-
-function ownerOf(folder: string): Identified {
-  return parseChunkKey(chunkKey(folder, 1))!
-}
-
 /** Chunk folders that hold more than a fence, with what changes when their owner lives. */
 async function folderStates(
   store: ObjectStore,
@@ -141,25 +108,12 @@ async function folderStates(
   signal: AbortSignal,
 ): Promise<Map<string, string>> {
   const states = new Map<string, string>()
-  for (const [folder, objects] of await chunkFolders(store, venue, signal)) {
+  for (const [folder, objects] of await listChunkFolders(store, venue, signal)) {
     if (objects.length === 1 && (await isOnlyFence(store, venue, folder, signal))) continue
     const { key, sizeBytes, modifiedMs } = objects.at(-1)!
     states.set(folder, `${objects.length} ${key} ${sizeBytes} ${modifiedMs}`)
   }
   return states
-}
-
-async function chunkFolders(
-  store: ObjectStore,
-  venue: string,
-  signal: AbortSignal,
-): Promise<Map<string, ObjectInfo[]>> {
-  const folders = new Map<string, ObjectInfo[]>()
-  for (const object of await listAll(store, `${rawActive(venue)}segment_`, signal)) {
-    const folder = parseChunkKey(object.key)?.folder
-    if (folder !== undefined) folders.set(folder, [...(folders.get(folder) ?? []), object])
-  }
-  return folders
 }
 
 /** An owner's fence whose segment is published goes. A chunk of the owner's that arrives later begins no segment: it is published. */
@@ -171,7 +125,8 @@ async function isOnlyFence(
 ): Promise<boolean> {
   const found = await readChunkFolder(store, folder, signal)
   if (!found.isFenced || found.chunks.length > 0) return false
-  if (isOwnersFence(found) && (await isPublished(store, venue, ownerOf(folder), signal)))
+  const published = new PublishedSegments(store, venue, signal)
+  if (isOwnersFence(found) && (await published.find(ownerOf(folder))) !== undefined)
     await store.delete(chunkKey(folder, 1))
   return true
 }
@@ -187,11 +142,14 @@ export async function rescueFolder(
   let found = await readChunkFolder(store, folder, signal)
   const owner = ownerOf(folder)
   if (found.chunks.length === 0) return null
-  if (await isPublished(store, venue, owner, signal)) {
-    await removeChunks(store, found)
+  const published = new PublishedSegments(store, venue, signal)
+  const where = await published.find(owner)
+  if (where !== undefined) {
+    // What was damaged or cut short where it is published is not all that there is: what is left here is evidence.
+    if (await published.holds(where, found)) await removeChunks(store, found)
     return null
   }
-  // A beginning that is gone was removed by someone else than us: what is left is evidence.
+  // A beginning that is gone was removed by someone else than us: so is this.
   if (!found.isWhole) return null
   if (!found.isFenced) {
     if (!(await putFence(store, found, deps.by))) return null
@@ -204,23 +162,6 @@ export async function rescueFolder(
 
 function hourOf(label: string): string {
   return parseSegmentLabel(label)!.hour
-}
-
-/** Whether a segment with this identity lies in raw/ready, or was bound to a job from there. */
-async function isPublished(
-  store: ObjectStore,
-  venue: string,
-  { recorder, firstN, label }: Identified,
-  signal: AbortSignal,
-): Promise<boolean> {
-  if ((await store.head(bindingKey(venue, recorder, firstN, 1))) !== undefined) return true
-  // Whoever publishes it gives it a label of the hour in which it was opened.
-  for (const object of await listAll(store, `${rawReady(venue)}segment_${hourOf(label)}_`, signal)) {
-    const peek = await peekSegment(store, object, false, signal)
-    if (peek !== 'gone' && peek.header?.recorder === recorder && peek.header.n === firstN) return true
-  }
-  // Converted between the two looks.
-  return (await store.head(bindingKey(venue, recorder, firstN, 1))) !== undefined
 }
 
 async function publishRescued(
@@ -264,7 +205,8 @@ async function publishLastWords(
 ): Promise<void> {
   const { store, disk } = deps
   const recorder = rescuerId(owner.recorder, owner.firstN)
-  if (await isPublished(store, venue, { ...owner, recorder, firstN: 1 }, signal)) return
+  const published = new PublishedSegments(store, venue, signal)
+  if ((await published.find({ ...owner, recorder, firstN: 1 })) !== undefined) return
   const atNs = BigInt(Math.floor(atMs)) * 1_000_000n
   const header: SegmentHeader = {
     ...rescued.header!,

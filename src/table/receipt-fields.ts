@@ -83,9 +83,11 @@ export class StrictFields {
     return pattern.test(value) ? value : this.#refuse(name, what)
   }
 
-  /** Epoch nanoseconds as text. */
+  /** Epoch nanoseconds as text, of 64 bits. */
   ns(name: string): string {
-    return this.matching(name, /^-?\d{1,19}$/, 'nanoseconds as text')
+    const text = this.matching(name, /^-?\d{1,19}$/, 'nanoseconds as text')
+    const ns = BigInt(text)
+    return BigInt.asIntN(64, ns) === ns ? text : this.#refuse(name, 'nanoseconds as text')
   }
 
   nsOrNull(name: string): string | null {

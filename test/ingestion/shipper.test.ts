@@ -2,15 +2,21 @@
 
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import type { VaultError } from '../../src/core/errors.ts'
 import { Shipper, type RecorderMark, type ShipState } from '../../src/ingestion/shipper.ts'
 import { listRaw } from '../../src/query/segments.ts'
-import { chunkKey, readySegmentKey } from '../../src/storage/keys.ts'
+import { rescueFolder } from '../../src/segment/rescue.ts'
+import { chunkFolder, chunkKey, readySegmentKey } from '../../src/storage/keys.ts'
 import { listAll } from '../../src/storage/object-store.ts'
 import { ManualClock } from '../segment/manual-clock.ts'
 import { folder, grown, label, never, recorder, sealed, venue, World } from '../segment/ship-world.ts'
 
+const refuse = (error: VaultError): void => {
+  throw error
+}
+
 /** One round with a mark. @returns what it said in the end */
-async function round(world: World, mark: RecorderMark): Promise<ShipState> {
+async function round(world: World, mark: RecorderMark, onTrouble = refuse): Promise<ShipState> {
   const stop = new AbortController()
   let last: ShipState | undefined
   const shipper = new Shipper({
@@ -26,9 +32,7 @@ async function round(world: World, mark: RecorderMark): Promise<ShipState> {
     openBucket: async () => world.bucket,
     onState: (state) => (last = state),
     onFenced: () => undefined,
-    onTrouble: (error) => {
-      throw error
-    },
+    onTrouble,
   })
   shipper.mark(mark)
   await shipper.run(stop.signal)
@@ -101,6 +105,39 @@ test('chunks of a segment that is not published are left to rescuers', async (t)
   await world.flush()
   await round(world, { durableN: 0, growing: null })
   assert.equal((await listAll(world.bucket, 'raw/active/', never)).length, 1)
+})
+
+test('a published segment that is shorter than its chunks is damaged, and they stay', async (t) => {
+  const world = await World.make(t)
+  await world.grow(3)
+  await world.flush()
+  const whole = sealed(3)
+  for (const damaged of [sealed(1), whole.slice(0, whole.indexOf('{"seal"')), grown(3) + grown(3)]) {
+    await world.bucket.putIfAbsent(readySegmentKey(venue, next), Buffer.from(damaged))
+    await round(world, { durableN: 0, growing: null })
+    assert.equal(await rescueFolder(world.rescuer(), venue, folder, never), null)
+    assert.equal((await listAll(world.bucket, 'raw/active/', never)).length, 1)
+    await world.bucket.delete(readySegmentKey(venue, next))
+  }
+})
+
+test('a folder that cannot be read holds up neither what waits nor the clearing of others', async (t) => {
+  const world = await begin(t)
+  await world.flush()
+  await world.seal()
+  const stranger = chunkFolder(venue, label, 'aaaaaaaaaa', 1)
+  await world.bucket.putIfAbsent(chunkKey(stranger, 1), Buffer.from('{"fence":{"by":"x"'))
+  const left = chunkFolder(venue, next, recorder, 1)
+  await world.bucket.putIfAbsent(chunkKey(left, 1), Buffer.from(grown(3)))
+  const troubles: string[] = []
+  const state = await round(world, { durableN: 3, growing: null }, (error) => troubles.push(error.message))
+  assert.deepEqual([state.segmentsWaiting, state.replicatedN], [0, 3])
+  assert.deepEqual(
+    (await listAll(world.bucket, 'raw/active/', never)).map(({ key }) => key),
+    [chunkKey(stranger, 1)],
+  )
+  assert.equal(troubles.length, 1)
+  assert.match(troubles[0]!, /a fence that does not say how far it goes/)
 })
 
 test('a fence without its segment stays, and is no segment to readers', async (t) => {

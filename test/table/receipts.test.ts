@@ -93,6 +93,7 @@ test('a receipt with a wrong shape is refused with the field named', () => {
   refused({ sources: 'none' }, /"sources" is "none", not a list/)
   refused({ parts: [{ ...whole.parts[0], sha256: 'abc' }] }, /parts\[0\]: "sha256"/)
   refused({ parts: [{ ...whole.parts[0], rows: -1 }] }, /parts\[0\]: "rows"/)
+  refused({ parts: [{ ...whole.parts[0], max_time_ns: '9223372036854775808' }] }, /parts\[0\]: "max_time_ns"/)
   refused({ parts: [null] }, /parts\[0\]: is not a JSON object/)
   refused({ lines: { ...whole.lines, total: 1.5 } }, /lines: "total" is 1.5/)
   refused({ number_type: 'float' }, /one of decimal, double/)
