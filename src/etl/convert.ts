@@ -14,7 +14,13 @@ import { assert } from '../core/assert.ts'
 import { VaultError } from '../core/errors.ts'
 import type { RowColumns } from '../dataset/row-columns.ts'
 import { tableNames } from '../table/receipt.ts'
-import { SegmentScanner, type BadReason, type ScanResult, type ScannedLine } from '../segment/scan.ts'
+import {
+  lastCounter,
+  SegmentScanner,
+  type BadReason,
+  type ScanResult,
+  type ScannedLine,
+} from '../segment/scan.ts'
 import type { SegmentHeader } from '../segment/format.ts'
 import type {
   Conversion,
@@ -316,16 +322,6 @@ function convertedSource({ source, scanner }: Reading, scan: ScanResult): Conver
     sealProblem: scan.sealProblem ?? countProblem(scan),
     lines: scan.lines + scan.badLines,
   }
-}
-
-/**
- * The counter of the last line, damaged or not: where the last lines are bad, the seal still tells how far the segment went,
- * and without it the segment after this one would seem to follow a hole.
- */
-function lastCounter(scan: ScanResult): number | null {
-  const sealed = scan.seal?.last_n ?? null
-  const seen = scan.lastN ?? scan.header!.n - 1
-  return sealed !== null && sealed > seen && sealed - seen <= scan.badLines ? sealed : scan.lastN
 }
 
 function countProblem({ seal, lines, badLines }: ScanResult): string | null {

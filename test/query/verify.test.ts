@@ -238,6 +238,20 @@ test('an archived segment is unpacked and has to be the bytes that were converte
   assert.deepEqual(await kinds(), ['segment_damaged'])
 })
 
+test('what a receipt says of a segment is compared with its bytes, where they are kept', async () => {
+  const body = Buffer.from(sealedSegment(1, [step, step, step, step]))
+  await vault.write(`raw/archive/coinbase/date=2025-12-03/${label}.ndjson.gz`, gzipSync(body))
+  const say = (last_n: number): Promise<void> =>
+    rewrite((old) => ({ ...old, sources: [{ ...old.sources[0]!, file_sha256: sha256(body), last_n }] }))
+  await say(4)
+  assert.deepEqual(await kinds(), [])
+  await say(5)
+  const { findings } = await verify()
+  const [untrue] = findings.filter(({ kind }) => kind === 'receipt_numbers')
+  assert.match(untrue!.message, /has 4 lines up to n 5; it has 4 up to 4$/)
+  assert.equal(untrue!.remedy, `mdv etl --requeue ${receipt.job}`)
+})
+
 test('a stranger in raw/ready is told of and no error', async () => {
   await vault.write('raw/ready/coinbase/notes.txt', 'hello\n')
   const { findings, summary } = await verify()

@@ -14,7 +14,8 @@ export class Marks {
   }
 
   ofRaw({ rawKey, sizeBytes, modifiedMs, source }: SegmentEntry): string {
-    return sha256Hex(JSON.stringify([rawKey, sizeBytes, modifiedMs, source?.file_sha256 ?? null]))
+    const said = source === null ? null : [source.file_sha256, source.lines, source.last_n]
+    return sha256Hex(JSON.stringify([rawKey, sizeBytes, modifiedMs, said]))
   }
 
   /** @returns null where something of it was not listed: a part that waits for its place, or is not there */

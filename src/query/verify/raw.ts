@@ -3,10 +3,12 @@
 import { VaultError } from '../../core/errors.ts'
 import { parseSegmentLabel } from '../../storage/keys.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
-import { error, warning, type Finding } from './finding.ts'
+import { error, jobError, jobRemedy, warning, type Finding } from './finding.ts'
 import type { VerifyProgress } from './progress.ts'
 import type { ScannedSegment, Scans } from './scan-task.ts'
+import { lastCounter, type ScanResult } from '../../segment/scan.ts'
 import { checkSeal } from '../../segment/seal-check.ts'
+import type { Receipt } from '../../table/receipt.ts'
 import { noFacts, type SequenceFacts } from './sequences.ts'
 import type { SegmentEntry } from '../segments.ts'
 
@@ -43,6 +45,8 @@ function repairRemedy(key: string, { source }: SegmentEntry, isReceiptDamaged: b
 export interface RawDeps {
   /** There are receipts that cannot be read. */
   readonly isReceiptDamaged: boolean
+  /** Whether the bytes of all segments of a job are kept. */
+  readonly hasRaw: (receipt: Receipt) => boolean
   readonly store: ObjectStore
   readonly venue: string
   readonly scans: Scans
@@ -51,7 +55,7 @@ export interface RawDeps {
 
 /** @param entry with its bytes in raw/; one that moves on meanwhile has no findings */
 export async function checkRawSegment(
-  { store, venue, scans, progress, isReceiptDamaged }: RawDeps,
+  { store, venue, scans, progress, isReceiptDamaged, hasRaw }: RawDeps,
   entry: SegmentEntry,
   signal: AbortSignal,
 ): Promise<CheckedRaw> {
@@ -70,7 +74,9 @@ export async function checkRawSegment(
     const task = { kind: 'segment', key, sizeBytes, venue, isWaiting: entry.source === null } as const
     const bytes = progress.reading(store.read(key, 0, sizeBytes, signal))
     const scanned = await scans.segment(task, bytes, signal)
-    return { ...checkScan(key, entry, scanned, remedy), sequences: scanned.sequences }
+    const { findings, facts } = checkScan(key, entry, scanned, remedy)
+    const untrue = checkSource(entry, scanned.scan, hasRaw)
+    return { findings: [...findings, ...untrue], facts, sequences: scanned.sequences }
   } catch (thrown) {
     signal.throwIfAborted()
     if ((await store.head(key)) === undefined) return nothing
@@ -136,6 +142,21 @@ function checkScan(
   const { recorder, n, prev } = scan.header
   const facts = { key, recorder, firstN: n, lastN: scan.seal.last_n, prev, sealSha256: scan.seal.sha256 }
   return { findings, facts }
+}
+
+/** Where the bytes that were converted are kept, they show whether the receipt says the truth of them. */
+function checkSource(
+  { receipt, source }: SegmentEntry,
+  scan: ScanResult,
+  hasRaw: RawDeps['hasRaw'],
+): Finding[] {
+  if (receipt === null || source === null || scan.header === null) return []
+  if (scan.fileSha256 !== source.file_sha256) return []
+  const lines = scan.lines + scan.badLines
+  const lastN = lastCounter(scan)
+  if (source.lines === lines && source.last_n === lastN) return []
+  const message = `says that ${source.label} has ${source.lines} lines up to n ${source.last_n}; it has ${lines} up to ${lastN}`
+  return [jobError('receipt_numbers', receipt.job, message, jobRemedy(receipt, hasRaw(receipt)))]
 }
 
 /** Each segment names the digest of the one before it: a segment exchanged for another shows. */

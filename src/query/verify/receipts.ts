@@ -71,7 +71,8 @@ function sharedParts(receipts: readonly Receipt[]): Finding[] {
   return findings
 }
 
-function hasRaw({ job, sources }: Receipt, segments: readonly SegmentEntry[]): boolean {
+/** Whether the raw bytes of all its segments are kept. */
+export function hasRaw({ job, sources }: Receipt, segments: readonly SegmentEntry[]): boolean {
   const kept = segments.filter(({ rawKey, receipt }) => rawKey !== null && receipt?.job === job)
   return kept.length >= sources.length
 }

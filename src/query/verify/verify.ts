@@ -16,7 +16,7 @@ import { Marks } from './marks.ts'
 import type { ProofMemory, Proved } from './memory.ts'
 import { VerifyProgress } from './progress.ts'
 import { checkRawChain, checkRawSegment, type RawFacts } from './raw.ts'
-import { checkAdopted, checkReceipts } from './receipts.ts'
+import { checkAdopted, checkReceipts, hasRaw } from './receipts.ts'
 import { RowEngine } from '../row-engine.ts'
 import type { Scans } from './scan-task.ts'
 import { checkSequences, noFacts, type SequenceFacts } from './sequences.ts'
@@ -152,6 +152,7 @@ class Proof {
           scans,
           progress,
           isReceiptDamaged: this.#isReceiptDamaged,
+          hasRaw: (receipt: Receipt) => hasRaw(receipt, segments),
         }
         const checked = await checkRawSegment(deps, entry, this.#signal)
         return { ...checked, frames: 0 }
