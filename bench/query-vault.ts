@@ -55,7 +55,7 @@ export async function writeDayFile(
   path: string,
 ): Promise<void> {
   await connection.run(
-    `COPY (FROM ${table}_day) TO '${path}' ${parquetOptionsSql('zstd', { mdv_job: 'bench' })}`,
+    `COPY (FROM ${table}_day) TO '${path}' (${parquetOptionsSql('zstd', { mdv_job: 'bench' })})`,
   )
 }
 
@@ -108,7 +108,7 @@ async function writeDayParts(
     const path = join(baseDir, key)
     await mkdir(dirname(path), { recursive: true })
     const rows = `FROM ${table}_day WHERE exchange_ns BETWEEN ${fromNs} AND ${untilNs}`
-    await connection.run(`COPY (${rows}) TO '${path}' ${parquetOptionsSql('zstd', { mdv_job: 'bench' })}`)
+    await connection.run(`COPY (${rows}) TO '${path}' (${parquetOptionsSql('zstd', { mdv_job: 'bench' })})`)
     const count = Number((await connection.runAndReadAll(`SELECT count(*) ${rows}`)).getRows()[0]![0])
     parts.push({
       key,
