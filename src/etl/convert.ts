@@ -14,13 +14,8 @@ import { assert } from '../core/assert.ts'
 import { VaultError } from '../core/errors.ts'
 import type { RowColumns } from '../dataset/row-columns.ts'
 import { tableNames } from '../table/receipt.ts'
-import {
-  lastCounter,
-  SegmentScanner,
-  type BadReason,
-  type ScanResult,
-  type ScannedLine,
-} from '../segment/scan.ts'
+import { SegmentScanner, type BadReason, type ScanResult, type ScannedLine } from '../segment/scan.ts'
+import { lastCounter } from '../segment/seal-check.ts'
 import type { SegmentHeader } from '../segment/format.ts'
 import type {
   Conversion,

@@ -12,6 +12,7 @@ import { VaultError } from '../core/errors.ts'
 import type { Seal, SegmentHeader } from '../segment/format.ts'
 import { peekSegment } from '../segment/peek.ts'
 import { publishSegment } from '../segment/publish.ts'
+import { lastCounter } from '../segment/seal-check.ts'
 import { writeSealed } from '../segment/reseal.ts'
 import type { Disk } from '../storage/disk.ts'
 import { isReadySegment, rawReady, rawRejected, readyLabel } from '../storage/keys.ts'
@@ -203,7 +204,7 @@ async function sealAnew(
   const before = await publishedBefore(deps, object, survey.header!, signal)
   if (before !== null) return before
   const path = join(deps.scratchDir, randomUUID())
-  const said = { repaired: true, ...lastCounter(survey) } as const
+  const said = { repaired: true, ...saidCounter(survey) } as const
   await writeSealed(deps.disk, path, goodOf(deps, object, survey, signal), deps.sequenceOf, said)
   claim.assertCurrent()
   return publishSegment(deps.store, deps.venue, path, label, signal)
@@ -236,10 +237,10 @@ function goodOf(
   return shiftBytes === null ? bytes : underHeader(header!, bytes)
 }
 
-/** Where the last lines are bad, the seal that was tells how far it went. */
-function lastCounter({ scan: { seal, lastN, badLines } }: RawSurvey): Partial<Pick<Seal, 'last_n'>> {
-  const said = seal?.last_n ?? null
-  return said !== null && lastN !== null && said > lastN && said - lastN <= badLines ? { last_n: said } : {}
+/** What the seal that was tells beyond the last good line. */
+function saidCounter({ scan }: RawSurvey): Partial<Pick<Seal, 'last_n'>> {
+  const last = lastCounter(scan)
+  return scan.lastN === null || last === scan.lastN ? {} : { last_n: last }
 }
 
 /** Its rows are committed: a damaged copy is worth nothing but as evidence. */

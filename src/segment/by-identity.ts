@@ -15,15 +15,12 @@ export class ByIdentity<T> {
     else own.set(firstN, value)
   }
 
-  delete(recorder: string, firstN: number): void {
-    const own = this.#byRecorder.get(recorder)
-    if (own?.delete(firstN) === true && own.size === 0) this.#byRecorder.delete(recorder)
-  }
-
   /** Keeps what `keep` says of; recorders of which nothing is left go too. */
   retain(keep: (recorder: string, firstN: number) => boolean): void {
-    for (const [recorder, own] of this.#byRecorder)
-      for (const firstN of own.keys()) if (!keep(recorder, firstN)) this.delete(recorder, firstN)
+    for (const [recorder, own] of this.#byRecorder) {
+      for (const firstN of own.keys()) if (!keep(recorder, firstN)) own.delete(firstN)
+      if (own.size === 0) this.#byRecorder.delete(recorder)
+    }
   }
 
   get size(): number {

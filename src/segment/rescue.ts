@@ -149,7 +149,7 @@ export async function rescueFolder(
     if (await published.holds(where, found)) await removeChunks(store, found)
     return null
   }
-  // A beginning that is gone was removed by someone else than us: so is this.
+  // A beginning that is gone was removed by someone else than us: what is left is evidence too.
   if (!found.isWhole) return null
   if (!found.isFenced) {
     if (!(await putFence(store, found, deps.by))) return null

@@ -28,6 +28,16 @@ export function checkSeal(
     )
 }
 
+/**
+ * The counter of the last line, damaged or not: where the last lines are bad, the seal still tells how far the segment went,
+ * and without it the segment after this one would seem to follow a hole.
+ */
+export function lastCounter(scan: ScanResult): number | null {
+  const sealed = scan.seal?.last_n ?? null
+  const seen = scan.lastN ?? scan.header!.n - 1
+  return sealed !== null && sealed > seen && sealed - seen <= scan.badLines ? sealed : scan.lastN
+}
+
 /** Adopted frames are sealed without their numbers. */
 function asCounted(seal: Seal): (connection: SealedConnection) => SealedConnection {
   const unnumbered = listOf(seal.connections)
