@@ -3,7 +3,7 @@
  * what it takes to fetch each value from where it is. Pure but for what it moves.
  */
 
-import type { WordColumn } from './row-columns.ts'
+import { unsetWords, type WordColumn } from './row-columns.ts'
 
 /** @param places where each value is to stand, each once */
 export function arrangeColumns(columns: readonly WordColumn[], places: Uint32Array): void {
@@ -11,7 +11,7 @@ export function arrangeColumns(columns: readonly WordColumn[], places: Uint32Arr
   const spare = new Map<number, Uint32Array>()
   for (const column of columns) {
     const { words, width, nulls } = column
-    const arranged = spare.get(width) ?? new Uint32Array(words.length)
+    const arranged = spare.get(width) ?? unsetWords(words.length)
     if (width === 4) moveFours(words, places, arranged)
     else if (width === 2) movePairs(words, places, arranged)
     else moveWords(words, places, arranged)

@@ -8,13 +8,21 @@ import { writeWords } from './int64.ts'
 import type { Field, FieldKind, TableShape } from './shape.ts'
 
 const capacityFirst = 1024
-/** What was never written takes no memory of the machine, so the steps are large: each copies all there is. */
+/** Large steps: each copies all there is, and what is not written yet costs nothing. */
 const growth = 4
 /** An entry of a map, and what is thrown away in making it until the collector comes (measured). */
 const textOverheadBytes = 300
 
 /** Words of each value, the lower first, as DuckDB holds 32-, 64- and 128-bit integers. */
 type Width = 1 | 2 | 4
+
+/**
+ * They hold anything: what was never written takes no time and no memory of the machine. `new Uint32Array` writes zeros where the
+ * memory was used before, a fortieth of a conversion.
+ */
+export function unsetWords(count: number): Uint32Array<ArrayBuffer> {
+  return new Uint32Array(Buffer.allocUnsafeSlow(count * 4).buffer)
+}
 
 export class WordColumn {
   readonly width: Width
@@ -24,12 +32,12 @@ export class WordColumn {
 
   constructor(width: Width) {
     this.width = width
-    this.words = new Uint32Array(capacityFirst * width)
+    this.words = unsetWords(capacityFirst * width)
   }
 
   /** @param count of values there is to be room for */
   grow(count: number): void {
-    const words = new Uint32Array(count * this.width)
+    const words = unsetWords(count * this.width)
     words.set(this.words)
     this.words = words
     if (this.nulls === null) return
@@ -41,6 +49,8 @@ export class WordColumn {
   setNull(at: number): void {
     this.nulls ??= new Uint8Array(this.words.length / this.width)
     this.nulls[at] = 1
+    // A code that means nothing must not reach those who look at it before they look at `nulls`.
+    for (let i = at * this.width; i < (at + 1) * this.width; i++) this.words[i] = 0
   }
 
   /** @param value null for none; others of as many bits as the column's values have */

@@ -6,7 +6,7 @@
  */
 
 import { randomUUID } from 'node:crypto'
-import { mkdir, rm, stat } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assert } from '../core/assert.ts'
 import { forEachAtOnce } from '../core/at-once.ts'
@@ -20,7 +20,7 @@ import { commitReceipt, currentReceipt, parseReceipt } from '../table/receipts.t
 import { partLocation, stagedPartKey, swapMarkKey } from '../table/staged.ts'
 import { bindSuccessor, readSuccessor } from '../table/succession.ts'
 import type { CompactionPlan } from './compact-plan.ts'
-import { fileSha256, parquetOptionsSql, sqlText } from './convert-parts.ts'
+import { digestOfWritten, parquetOptionsSql, sqlText } from './convert-parts.ts'
 import type { ConvertSettings } from './conversion.ts'
 import { Engine } from './engine.ts'
 import { Claim, type ClaimDeps } from './job-claim.ts'
@@ -238,6 +238,7 @@ async function mergePartition(
   for (const copy of copies) await rm(copy, { force: true })
   const rows = members.reduce((total, member) => total + member.part.rows, 0)
   assert(Number(row![0]) === rows, `${plan.job}: ${String(row![0])} of ${rows} rows of ${part.key} merged`)
+  const { sha256, sizeBytes } = await digestOfWritten(path)
   return {
     path,
     part: {
@@ -250,8 +251,8 @@ async function mergePartition(
       product_id: part.product_id,
       date: part.date,
       rows,
-      size_bytes: (await stat(path)).size,
-      sha256: await fileSha256(path),
+      size_bytes: sizeBytes,
+      sha256,
       min_time_ns: String(row![1]),
       max_time_ns: String(row![2]),
     },

@@ -1,6 +1,12 @@
 /** The throw-away DuckDB of one conversion: in memory, spilling into the scratch folder, without extensions or network. */
 
-import type { DuckDBConnection, DuckDBDataChunk, DuckDBInstance, DuckDBValue } from '@duckdb/node-api'
+import type {
+  DuckDBConnection,
+  DuckDBDataChunk,
+  DuckDBInstance,
+  DuckDBMapValue,
+  DuckDBValue,
+} from '@duckdb/node-api'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { assert } from '../core/assert.ts'
@@ -15,6 +21,14 @@ export interface EngineOptions {
   readonly threads: number
   /** Of one statement. */
   readonly threadsEach: number
+}
+
+/** What became of some rows. */
+export interface WrittenFile {
+  readonly path: string
+  readonly rows: number
+  /** What its rows have in the column of PARTITION_BY, as text; null without one. */
+  readonly partition: string | null
 }
 
 /** What Node, the columns of a slice and the buffers outside DuckDB's own accounting take (measured: 250 to 300 MB above its limit). */
@@ -61,6 +75,25 @@ export class Engine {
 
   async run(sql: string): Promise<void> {
     await this.#onIdle((connection) => connection.run(sql))
+  }
+
+  /** @param sql a COPY with RETURN_STATS */
+  async copy(sql: string): Promise<WrittenFile[]> {
+    const result = await this.#onIdle((connection) => connection.run(sql))
+    const names = result.columnNames()
+    const chunks = await result.fetchAllChunks()
+    // Not all columns: what it says of each column of each file takes longer to fetch than to write.
+    const [paths, rows, keys] = ['filename', 'count', 'partition_keys'].map((name) =>
+      chunks.flatMap((chunk) => chunk.getColumnValues(names.indexOf(name))),
+    )
+    return paths!.map((path, i) => {
+      const partition = (keys![i] as DuckDBMapValue | null)?.entries[0]?.value ?? null
+      return {
+        path: String(path),
+        rows: Number(rows![i]),
+        partition: partition === null ? null : String(partition),
+      }
+    })
   }
 
   async rows(sql: string): Promise<DuckDBValue[][]> {

@@ -111,9 +111,11 @@ export class SegmentScanner {
   #firstN: number | null = null
   #lastN: number | null = null
   #firstRecvNs: string | null = null
-  /** Digits of the last line's receive time: text is made of them once, at the end. */
-  readonly #lastRecv = Buffer.alloc(32)
-  #lastRecvBytes = 0
+  #lastRecvNs: string | null = null
+  /** Where the last good line's receive time stands, as long as its bytes are here: text is made of it once a chunk. */
+  #lastRecvBytes: Buffer | null = null
+  #lastRecvFrom = 0
+  #lastRecvUntil = 0
   #goodUntil = 0
   #longest = 0
   readonly #line: ScannedLine = {
@@ -151,6 +153,7 @@ export class SegmentScanner {
     }
     this.#hash(chunk, from)
     if (from < chunk.length) this.#keep(chunk, from)
+    this.#keepLastRecv()
   }
 
   end(): ScanResult {
@@ -170,10 +173,16 @@ export class SegmentScanner {
       firstN: this.#firstN,
       lastN: this.#lastN,
       firstRecvNs: this.#firstRecvNs,
-      lastRecvNs: this.#lines === 0 ? null : this.#lastRecv.toString('latin1', 0, this.#lastRecvBytes),
+      lastRecvNs: this.#lastRecvNs,
       goodUntil: this.#goodUntil,
       longestLineBytes: this.#longest,
     }
+  }
+
+  #keepLastRecv(): void {
+    if (this.#lastRecvBytes === null) return
+    this.#lastRecvNs = this.#lastRecvBytes.toString('latin1', this.#lastRecvFrom, this.#lastRecvUntil)
+    this.#lastRecvBytes = null
   }
 
   #hash(chunk: Buffer, until: number): void {
@@ -274,8 +283,9 @@ export class SegmentScanner {
     this.#firstN ??= line.n
     this.#lastN = line.n
     this.#firstRecvNs ??= bytes.toString('latin1', line.recvFrom, line.recvUntil)
-    this.#lastRecvBytes = line.recvUntil - line.recvFrom
-    for (let i = 0; i < this.#lastRecvBytes; i++) this.#lastRecv[i] = bytes[line.recvFrom + i]!
+    this.#lastRecvBytes = bytes
+    this.#lastRecvFrom = line.recvFrom
+    this.#lastRecvUntil = line.recvUntil
     this.#goodUntil = this.#offset + until - from + 1
     this.#sink.line?.(line)
   }
