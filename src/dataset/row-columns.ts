@@ -49,7 +49,7 @@ export class WordColumn {
   setNull(at: number): void {
     this.nulls ??= new Uint8Array(this.words.length / this.width)
     this.nulls[at] = 1
-    // A code that means nothing must not reach those who look at it before they look at `nulls`.
+    // Nobody looks at it; should one do so, it is a code that means something.
     for (let i = at * this.width; i < (at + 1) * this.width; i++) this.words[i] = 0
   }
 

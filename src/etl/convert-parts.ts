@@ -78,6 +78,7 @@ export async function writeGroups(
       : // All in one folder: one for each file is what a file system takes longest to make.
         `COPY (SELECT ${columns}, part FROM ${name} WHERE part >= 0) TO ${sqlText(path)} (PARTITION_BY (part), HIVE_FILE_PATTERN false, ${options})`,
   )
+  assert(files.length === groups.length, `${name}: ${files.length} files of ${groups.length} groups`)
   const byPart = new Map(files.map((file) => [Number(file.partition ?? 0), file]))
   const parts: ConvertedPart[] = []
   for (const [i, group] of groups.entries()) {
@@ -88,7 +89,6 @@ export async function writeGroups(
     )
     parts.push(await partOf(table, group, file.path, settings))
   }
-  assert(files.length === groups.length, `${name}: ${files.length} files of ${groups.length} groups`)
   return parts
 }
 

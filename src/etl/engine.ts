@@ -79,9 +79,10 @@ export class Engine {
 
   /** @param sql a COPY with RETURN_STATS */
   async copy(sql: string): Promise<WrittenFile[]> {
-    const result = await this.#onIdle((connection) => connection.run(sql))
-    const names = result.columnNames()
-    const chunks = await result.fetchAllChunks()
+    const { names, chunks } = await this.#onIdle(async (connection) => {
+      const result = await connection.run(sql)
+      return { names: result.columnNames(), chunks: await result.fetchAllChunks() }
+    })
     // Not all columns: what it says of each column of each file takes longer to fetch than to write.
     const [paths, rows, keys] = ['filename', 'count', 'partition_keys'].map((name) =>
       chunks.flatMap((chunk) => chunk.getColumnValues(names.indexOf(name))),
