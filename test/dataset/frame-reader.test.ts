@@ -50,7 +50,13 @@ function valuesOf({ words, nulls, width }: WordColumn, count: number): unknown[]
 function contentOf(rows: RowColumns): unknown {
   const { ofFrame } = rows
   const texts = (column: WordColumn, { values }: Texts, count: number): unknown[] =>
-    valuesOf(column, count).map((code) => (code === null ? null : values[Number(code)]))
+    valuesOf(column, count).map((code) => {
+      assert.ok(
+        code === null || Number(code) < values.length,
+        `${String(code)} is a code that means something`,
+      )
+      return code === null ? null : values[Number(code)]
+    })
   return {
     rows: rows.rows,
     numbers: rows.ofRow.filter((one) => one !== rows.product).map((one) => valuesOf(one, rows.rows)),
