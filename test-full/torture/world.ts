@@ -114,8 +114,10 @@ export class World {
   async thaw(isWaiting: boolean): Promise<void> {
     const frozen = this.#frozen
     if (frozen === null) return
-    if (isWaiting) await sleep(Math.max(0, frozen.untilMs - Date.now()))
-    if (Date.now() < frozen.untilMs) return
+    const leftMs = frozen.untilMs - Date.now()
+    if (leftMs > 0 && !isWaiting) return
+    // A timer may end a little before the clock says so: not asked again, or it would sleep for ever.
+    await sleep(Math.max(0, leftMs))
     frozen.program.signal('SIGCONT')
     this.tally.add('reached', 'workers woken past their claim')
     this.#frozen = null
