@@ -88,7 +88,8 @@ const tokenEvent = Buffer.from(',"event":')
 const tokenCrc = Buffer.from(',"crc":"')
 const tokenWhy = Buffer.from(',"why":"')
 const tokenSeal = Buffer.from('{"seal":')
-const int64Max = Buffer.from('9223372036854775807')
+const mostAboveZero = Buffer.from('9223372036854775807')
+const mostBelowZero = Buffer.from('9223372036854775808')
 
 export class SegmentScanner {
   readonly #sink: ScanSink
@@ -345,7 +346,8 @@ function readEnvelope(line: ScannedLine): 'shape' | 'crc' | 'cut' | null {
   const recvDigits = bytes[line.recvFrom] === minus ? line.recvFrom + 1 : line.recvFrom
   at = digitsUntil(bytes, recvDigits, end)
   line.recvUntil = at
-  if (!fitsInt64(bytes, recvDigits, at)) return 'shape'
+  if (!fitsInt64(bytes, recvDigits, at, recvDigits > line.recvFrom ? mostBelowZero : mostAboveZero))
+    return 'shape'
   line.connFrom = line.connUntil = at
   if (startsWith(bytes, at, tokenConn)) {
     line.connFrom = at + tokenConn.length
@@ -396,12 +398,11 @@ function digitsUntil(bytes: Buffer, at: number, end: number): number {
   return at
 }
 
-/** Digits up to 2^63 - 1, some at least. */
-function fitsInt64(bytes: Buffer, from: number, until: number): boolean {
+/** Some digits, and of no larger number than `most`, which 64 bits hold. */
+function fitsInt64(bytes: Buffer, from: number, until: number, most: Buffer): boolean {
   const digits = until - from
-  if (digits !== int64Max.length || bytes[from] !== int64Max[0])
-    return digits > 0 && digits <= int64Max.length
-  return int64Max.compare(bytes, from, until) >= 0
+  if (digits !== most.length || bytes[from] !== most[0]) return digits > 0 && digits <= most.length
+  return most.compare(bytes, from, until) >= 0
 }
 
 function readDecimal(bytes: Buffer, from: number, until: number): number {
