@@ -33,8 +33,19 @@ interface Heard {
   readonly events: RecordedEvent[]
 }
 
+/** As each recorder counted: a clock that is set back over a full hour gives a later segment an earlier name. */
+function inOrder(segments: readonly RecordedSegment[]): RecordedSegment[] {
+  const firstN = ({ events, frames }: RecordedSegment): number =>
+    Math.min(events[0]?.n ?? Infinity, frames[0]?.n ?? Infinity)
+  const recorders = [...new Set(segments.map(({ recorder }) => recorder))]
+  return recorders.flatMap((recorder) =>
+    segments.filter((one) => one.recorder === recorder).toSorted((a, b) => firstN(a) - firstN(b)),
+  )
+}
+
 /** The connections the recorder says it opened, with all it wrote of each. */
-function heardConnections(segments: readonly RecordedSegment[]): Heard[] {
+function heardConnections(named: readonly RecordedSegment[]): Heard[] {
+  const segments = inOrder(named)
   const heard = new Map<string, Heard>()
   for (const event of segments.flatMap((segment) => segment.events)) {
     if (event.conn === null) continue
