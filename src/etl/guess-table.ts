@@ -2,7 +2,7 @@
 
 import { startsWith } from '../core/starts-with.ts'
 import { shapes, type RowTable } from '../dataset/shape.ts'
-import type { ScannedLine } from '../segment/scan.ts'
+import type { ScannedLine } from '../segment/scanned-line.ts'
 
 const channelKey = Buffer.from('"channel":"')
 const names = shapes.flatMap(({ table, channels }) =>

@@ -4,7 +4,7 @@ import { isUtf8 } from 'node:buffer'
 import { startsWith } from '../core/starts-with.ts'
 import { readCount } from '../dataset/int64.ts'
 import type { FrameMark } from '../dataset/row-columns.ts'
-import type { ScannedLine } from '../segment/scan.ts'
+import type { ScannedLine } from '../segment/scanned-line.ts'
 
 /** The object is used again for the next line. */
 export class LineMark implements FrameMark {

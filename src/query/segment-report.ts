@@ -1,6 +1,7 @@
 /** One segment read whole: what is in it, line by kind, connection by connection, and whether its seal holds. */
 
-import { SegmentScanner, type ScannedLine, type ScanResult } from '../segment/scan.ts'
+import { SegmentScanner, type ScanResult } from '../segment/scan.ts'
+import type { ScannedLine } from '../segment/scanned-line.ts'
 import type { Gap } from '../segment/format.ts'
 import { unpacked, unpackedBytesMax } from '../storage/unpack.ts'
 

@@ -2,7 +2,7 @@
 
 import { ConnectionCounter, SealedConnections } from './connection-stats.ts'
 import { toLine } from './read.ts'
-import type { ScannedLine } from './scan.ts'
+import type { ScannedLine } from './scanned-line.ts'
 
 export interface OpenConnection {
   readonly conn: string

@@ -2,7 +2,8 @@
 
 import type { ObjectStore } from '../storage/object-store.ts'
 import type { Line, VerbatimReason } from './format.ts'
-import { SegmentScanner, type BadReason, type ScannedLine, type ScanResult } from './scan.ts'
+import { SegmentScanner, type BadReason, type ScanResult } from './scan.ts'
+import type { ScannedLine } from './scanned-line.ts'
 
 /** Bytes between two newlines that are not a line. `bytes` is null when they were too many to hold. */
 export interface BadLine {

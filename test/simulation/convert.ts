@@ -10,7 +10,8 @@ import { sha256Hex } from '../../src/core/ids.ts'
 import { shapeOfChannel } from '../../src/dataset/shape.ts'
 import type { TableName } from '../../src/dataset/names.ts'
 import type { Convert, ConvertedPart, ConvertedSource } from '../../src/etl/conversion.ts'
-import { SegmentScanner, type ScannedLine } from '../../src/segment/scan.ts'
+import { SegmentScanner } from '../../src/segment/scan.ts'
+import type { ScannedLine } from '../../src/segment/scanned-line.ts'
 import { tryEncodeProductId } from '../../src/storage/keys.ts'
 
 interface Place {
